@@ -1,0 +1,64 @@
+# Works from any current folder: make, make -C FOLDER, make -f FOLDER/Makefile. Only sh, python and make are needed.
+PROFILE ?= smoke
+RECIPE ?= srgan
+DATA ?= starter
+SEED ?= 0
+
+quote = '$(subst ','\'',$(1))'
+# This file's folder. Make's own path functions split at spaces, so the shell takes the path apart.
+ROOT := $(shell f=$$(printf '%s' $(call quote,$(MAKEFILE_LIST)) | sed 's/^ //'); cd "$$(dirname "$$f")" && pwd)
+root := $(call quote,$(ROOT))
+python := $(root)/.venv/bin/python
+
+.PHONY: help setup course test lab bench
+help:
+	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
+	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
+	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
+	@echo 'make lab      JupyterLab on the notebooks'
+	@echo 'make bench    speed against plain PyTorch on this machine'
+	@echo 'PYTHON=python3.12 chooses the Python that makes .venv (3.11 or newer).'
+
+# The stamp holds the folder and pyproject.toml, and is written last: a stopped install is done again, a finished one is not.
+# find-links is pointed at an empty folder, because a directory of wheels there can offer a torch that does not fit PyPI's
+# torchvision; indexes that pip is configured for stay in force. The path is relative since pip splits it at spaces.
+setup:
+	@cd $(root) || exit 1; \
+	stamp() { pwd; cat pyproject.toml; }; \
+	if [ -x .venv/bin/python ] && stamp | cmp -s - .venv/installed; then exit 0; fi; \
+	recent='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	if ! { .venv/bin/python -c "$$recent" && .venv/bin/python -m pip --version; } >/dev/null 2>&1; then \
+	  for py in $(if $(PYTHON),$(call quote,$(PYTHON)),python3 python3.13 python3.12 python3.11 python); do \
+	    if "$$py" -c "$$recent" >/dev/null 2>&1; then break; fi; py=; \
+	  done; \
+	  if [ -z "$$py" ]; then \
+	    echo 'srkit needs Python 3.11 or newer$(if $(PYTHON), and $(PYTHON) is not): install one, then: make PYTHON=/path/to/python3.12 ...' >&2; exit 1; \
+	  fi; \
+	  "$$py" -m venv --clear .venv || { \
+	    echo '.venv could not be made: on Debian and Ubuntu install python3-venv, elsewhere see the message above.' >&2; exit 1; }; \
+	fi; \
+	echo 'Installing srkit into .venv: a few minutes, up to 6 GB with the GPU libraries of torch.'; \
+	rm -f .venv/installed; mkdir -p .venv/no-links && \
+	PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev,kaggle]' || { \
+	  echo 'The installation stopped: mend what pip says above and run the same command again.' >&2; exit 1; }; \
+	.venv/bin/python -c 'import torchvision' || { \
+	  echo 'torch and torchvision do not fit each other: look for a wheel folder or extra index in "pip config list", delete .venv, and run the same command again.' >&2; exit 1; }; \
+	stamp > .venv/installed.new && mv .venv/installed.new .venv/installed
+
+# DATA names a data set or a folder, seen from where make was called (-C or not).
+course: setup
+	@data=$(call quote,$(DATA)); here=$(call quote,$(PWD)); \
+	if [ ! -e "$$data" ] && [ -e "$$here/$$data" ]; then data=$$here/$$data; fi; \
+	exec $(python) -m srkit course --profile $(call quote,$(PROFILE)) --recipe $(call quote,$(RECIPE)) --data "$$data" \
+	  --seed $(call quote,$(SEED)) $(if $(ONLY),--only $(call quote,$(ONLY))) \
+	  $(if $(RUNS),--runs $(call quote,$(RUNS))) $(if $(FIGURES),--figures $(call quote,$(FIGURES)))
+
+test: setup
+	@cd $(root) && .venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && \
+	exec .venv/bin/python -m pytest $(PYTEST)
+
+lab: setup
+	@cd $(root) && exec .venv/bin/python -m jupyterlab notebooks
+
+bench: setup
+	@cd $(root) && exec .venv/bin/python -m pytest -q -s -m 'slow or not slow' tests/benchmarks

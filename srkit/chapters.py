@@ -1,0 +1,119 @@
+"""The course's notebooks as files: where they are, which parameters each takes, what each promises to write."""
+
+import ast
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from srkit.files import SrkitError
+
+SUFFIXES = (".pdf", ".png", ".csv")
+
+
+def home() -> Path:
+    """The project's folder: the checkout that srkit is imported from, or the current folder where there is none."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook: its parameters with their defaults, the figures it writes, the number of its code cells."""
+
+    path: Path
+    title: str
+    parameters: dict[str, object]
+    writes: tuple[str, ...]
+    code_cells: int
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        return self.name.partition("_")[0]
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files that it promises: each figure in its three forms; a name with a suffix is that one file."""
+        return [folder / f"{name}{end}" for name in self.writes for end in ([""] if Path(name).suffix else SUFFIXES)]
+
+
+def chapters(folder: Path | str | None = None) -> list[Chapter]:
+    """All numbered notebooks of `folder` (default: the project's), in order. Raises SrkitError where there is none."""
+    folder = Path(folder or home() / "notebooks").resolve()
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise SrkitError(f"{folder} holds no numbered notebooks: run from a checkout of srkit.")
+    return [read_chapter(path) for path in paths]
+
+
+def read_chapter(path: Path) -> Chapter:
+    """Read what a notebook declares, without running it."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SrkitError(f"{path} is not a readable notebook ({error}): restore it from git.") from error
+    headings = (line for cell in cells if cell["cell_type"] == "markdown" for line in _source(cell).splitlines())
+    return Chapter(
+        path=path,
+        title=next((line.lstrip("# ") for line in headings if line.startswith("# ")), path.stem),
+        parameters=_literals(_tagged(cells, "parameters", path), path),
+        writes=tuple(_literals(_tagged(cells, "writes", path), path).get("WRITES", ())),
+        code_cells=sum(cell["cell_type"] == "code" for cell in cells),
+    )
+
+
+def choose(everything: list[Chapter], only: str | None) -> list[Chapter]:
+    """The chapters that `only` asks for: numbers or names between commas ("03,05", "losses"); None is all of them."""
+    if not only:
+        return everything
+    chosen = set()
+    for word in filter(None, (part.strip() for part in only.split(","))):
+        found = [c for c in everything if word.removesuffix(".ipynb") in (c.number, c.name, c.name.partition("_")[2])]
+        if not found:
+            names = ", ".join(c.name for c in everything)
+            raise SrkitError(f"There is no notebook {word!r}: choose from {names}.")
+        chosen.update(found_one.name for found_one in found)
+    return [chapter for chapter in everything if chapter.name in chosen]
+
+
+def check_parameters(chapter: Chapter, given: dict[str, object]) -> None:
+    """Refuse a parameter that the notebook does not have, or a value of another type than its default."""
+    for name, value in given.items():
+        if name not in chapter.parameters:
+            known = ", ".join(chapter.parameters)
+            raise SrkitError(f"{chapter.name} has no parameter {name}: it knows {known}.")
+        default = chapter.parameters[name]
+        numbers = isinstance(default, float) and type(value) is int
+        if default is not None and type(value) is not type(default) and not numbers:
+            kind = type(default).__name__
+            raise SrkitError(
+                f"{chapter.name} wants {name} to be of type {kind}, such as {default!r}, and got {value!r}."
+            )
+
+
+def _source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def _tagged(cells: list[dict], tag: str, path: Path) -> str:
+    for cell in cells:
+        if tag in cell.get("metadata", {}).get("tags", []):
+            return _source(cell)
+    raise SrkitError(f"{path.name} has no cell tagged `{tag}`: every notebook of the course needs one.")
+
+
+def _literals(source: str, path: Path) -> dict[str, object]:
+    """Name and value of each assignment in a cell that holds plain literals."""
+    values = {}
+    try:
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+                target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+                values[ast.unparse(target)] = ast.literal_eval(statement.value)
+    except (SyntaxError, ValueError) as error:
+        raise SrkitError(
+            f"{path.name} computes something in a cell of literals ({error}): write the value out."
+        ) from error
+    return values

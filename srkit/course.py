@@ -1,0 +1,243 @@
+"""Run the notebooks in order, each in a fresh kernel, and check that each wrote what it promised."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from srkit.chapters import Chapter, chapters, check_parameters, choose, home
+from srkit.doctor import doctor
+from srkit.files import SrkitError
+from srkit.progress import Progress
+
+__all__ = ["Done", "chapters", "doctor", "home", "run_course"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """One notebook that ran to its end: seconds, peak memory of its kernel in MB, files written, executed copy."""
+
+    notebook: str
+    seconds: float
+    peak_mb: float
+    files: tuple[Path, ...]
+    executed: Path
+
+
+def run_course(
+    profile: str = "smoke",
+    recipe: str = "srgan",
+    data: str = "starter",
+    seed: int = 0,
+    only: str | None = None,
+    runs: Path | str | None = None,
+    figures: Path | str | None = None,
+    settings: dict[str, object] | None = None,
+    notebooks: Path | str | None = None,
+) -> list[Done]:
+    """Run the notebooks, or those that `only` names ("03,05"), and return what each took and made.
+
+    Executed copies go to `runs`/course-`profile`, figures to `figures`/`profile`; both folders default to the
+    project's own. `settings` are further parameters by name, given to the notebooks that have them.
+
+    Raises SrkitError before anything runs for an unknown name, bad data or a folder that cannot be written; and in the
+    middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
+    """
+    from srkit.dataset import find_photographs
+    from srkit.recipes import find_profile, find_recipe
+
+    settings = settings or {}
+    find_profile(profile)
+    find_recipe(recipe)
+    chosen = choose(chapters(notebooks), only)
+    folder = Path(data).expanduser()
+    data = str(folder.resolve()) if folder.is_dir() and data != "starter" else data
+    find_photographs(data)
+    runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
+    executed, drawn = _writable(runs / f"course-{profile}", "--runs"), _writable(figures / profile, "--figures")
+
+    given = {
+        "PROFILE": profile,
+        "RECIPE": recipe,
+        "DATA": data,
+        "SEED": seed,
+        "RUNS": str(runs),
+        "FIGURES": str(figures),
+    }
+    unknown = set(settings) - {name for chapter in chosen for name in chapter.parameters}
+    if unknown:
+        known = ", ".join(sorted({name for chapter in chosen for name in chapter.parameters}))
+        raise SrkitError(f"No notebook has a parameter {', '.join(sorted(unknown))}: they know {known}.")
+    taken = {c.name: given | {k: v for k, v in settings.items() if k in c.parameters} for c in chosen}
+    for chapter in chosen:
+        check_parameters(chapter, taken[chapter.name])
+        (executed / chapter.path.name).unlink(missing_ok=True)
+
+    done = []
+    with Progress(sum(chapter.code_cells for chapter in chosen), f"course, {profile} profile") as bar:
+        for chapter in chosen:
+            copy = executed / chapter.path.name
+            done.append(_run(chapter, taken[chapter.name], copy, drawn, lambda name=chapter.name: bar.update(1, name)))
+    return done
+
+
+def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends: Callable[[], None]) -> Done:
+    """Execute one notebook into `copy`, and check its files in the folder `drawn`."""
+    import nbclient.exceptions
+    import papermill
+
+    promised = chapter.files(drawn)
+    before = {path: _stamp(path) for path in promised}
+    kernels, now = [], {}
+
+    def begins(cell: dict, cell_index: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        now["cell"] = cell
+
+    start = time.monotonic()
+    try:
+        with _PeakMemory() as memory, _interrupts(kernels) as stop:
+            papermill.execute_notebook(
+                str(chapter.path).replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
+                str(copy).replace("{", "{{").replace("}", "}}"),
+                parameters=parameters,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=_own_kernel(kernels),
+                cwd=chapter.path.parent,
+                progress_bar=False,
+                on_cell_start=begins,
+                on_cell_complete=lambda cell, cell_index: cell_ends(),
+            )
+    except papermill.PapermillExecutionError as error:
+        if stop.is_set():
+            raise KeyboardInterrupt(f"in {chapter.name}: {error.evalue or 'as far as it came it'} is {copy}") from error
+        message = error.evalue if error.ename == "SrkitError" else f"{error.ename}: {error.evalue}"
+        raise SrkitError(_stopped(chapter, f"[{error.exec_count}]", error.source, message, copy)) from error
+    except (nbclient.exceptions.DeadKernelError, RuntimeError) as error:
+        message = f"the kernel died ({error}); the usual reason is that memory ran out"
+        raise SrkitError(_stopped(chapter, "", now.get("cell", {}).get("source", ""), message, copy)) from error
+    for path in promised:
+        stamp = _stamp(path)
+        if stamp is None or stamp == before[path] or stamp[-1] == 0:
+            fault = "did not write" if stamp is None else "left as it was" if stamp == before[path] else "left empty"
+            raise SrkitError(
+                f"{chapter.name} ran to its end but {fault} {path}, which its WRITES promises: see {copy}."
+            )
+    return Done(chapter.name, time.monotonic() - start, memory.peak / 1e6, tuple(promised), copy)
+
+
+def _stopped(chapter: Chapter, number: str, source: str, message: str, copy: Path) -> str:
+    first = next((line.strip() for line in source.splitlines() if line.strip()), "its first line")
+    cell = f"cell {number}".strip()
+    return (
+        f"{chapter.name} stopped in {cell}, which begins `{first}`\n{message}\nThe notebook as far as it came: {copy}"
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written again; None where there is no file. Clocks are not compared."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_mtime_ns, seen.st_size
+
+
+def _writable(folder: Path, option: str) -> Path:
+    """Make the folder and try a file in it, or raise SrkitError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise SrkitError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder with {option}."
+        ) from error
+
+
+def _own_kernel(started: list) -> type:
+    """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class OwnKernel(AsyncKernelManager):
+        def __init__(self, *args: object, **kwargs: object):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            package = str(Path(__file__).resolve().parent.parent)
+            paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+            return KernelSpec(
+                argv=[sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                name="python3",
+                display_name="Python 3",
+                language="python",
+                env={
+                    "PYTHONPATH": os.pathsep.join(paths),
+                    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                },
+            )
+
+    return OwnKernel
+
+
+@contextmanager
+def _interrupts(kernels: list) -> Iterator[threading.Event]:
+    """Hand the first Ctrl-C to the kernel, whose cell can then tidy up; the second is an ordinary one."""
+    stop = threading.Event()
+
+    def hand_on(number: int, frame: object) -> None:
+        signal.signal(number, before)
+        stop.set()
+        for kernel in kernels:
+            if getattr(kernel.provisioner, "pid", None):
+                os.kill(kernel.provisioner.pid, signal.SIGINT)
+
+    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, hand_on)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _PeakMemory:
+    """Watches the resident memory of the processes that this one starts inside the block; `peak` in bytes."""
+
+    peak = 0
+
+    def __enter__(self) -> "_PeakMemory":
+        import psutil
+
+        self._gone = (psutil.NoSuchProcess, psutil.AccessDenied)
+        self._me, self._over = psutil.Process(), threading.Event()
+        self._others = {child.pid for child in self._me.children(recursive=True)}
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.25):
+            total = 0
+            for child in self._me.children(recursive=True):
+                try:
+                    total += child.memory_info().rss if child.pid not in self._others else 0
+                except self._gone:
+                    continue
+            self.peak = max(self.peak, total)

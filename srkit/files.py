@@ -1,0 +1,40 @@
+"""Files that are whole or absent, and the one error that srkit shows to its user."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class SrkitError(Exception):
+    """Something the user can mend. Its message is one sentence that names the thing and the way out."""
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it over `path` when the block ends well, remove it when not.
+
+    The suffix stays, so writers that look at it (Pillow, matplotlib) choose the same format. Raises SrkitError
+    where the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise SrkitError(f"{path.parent} cannot be written ({error.strerror}): choose another folder.") from error
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

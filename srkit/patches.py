@@ -1,0 +1,75 @@
+"""Random aligned crops of HR photographs and their LR pictures, from decoded arrays."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srkit.degradations import BICUBIC
+from srkit.files import SrkitError
+from srkit.images import crop_to_multiple, to_image, to_tensor
+
+
+class Patches:
+    """Batches of LR and HR crops for training; batch number `step` is the same whenever it is asked for.
+
+    Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
+    the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
+
+    images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale.
+    Raises SrkitError for a crop that is not, or that a photograph cannot hold.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[Path, np.ndarray],
+        scale: int,
+        crop: int,
+        degradation: Callable[[Tensor, int], Tensor] = BICUBIC,
+        seed: int = 0,
+    ):
+        step = math.lcm(16, scale)
+        if crop % scale:
+            better = crop // step * step or step
+            raise SrkitError(f"a {crop}-pixel crop is not a multiple of the scale {scale}: use --crop {better}.")
+        for path, image in images.items():
+            height, width = crop_to_multiple(image, scale).shape[:2]
+            if min(height, width) < crop:
+                smaller = min(height, width) // step * step
+                way = f"use --crop {smaller}, or leave it out" if smaller else "leave it out"
+                raise SrkitError(
+                    f"{path.name} is {image.shape[1]} x {image.shape[0]}, smaller than the {crop}-pixel crop: {way}."
+                )
+        self.scale, self.crop, self.seed = scale, crop, seed
+        self.hr = [crop_to_multiple(image, scale) for image in images.values()]
+        self.lr = [to_image(degradation(to_tensor(image), scale)) for image in self.hr]
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last."""
+        random = np.random.default_rng((self.seed, step))
+        which = random.integers(len(self.hr), size=size)
+        where = random.random((size, 2))
+        turns = random.integers(8, size=size)
+        small = self.crop // self.scale
+        lr = np.empty((size, small, small, 3), np.uint8)
+        hr = np.empty((size, self.crop, self.crop, 3), np.uint8)
+        for i, (photograph, turn) in enumerate(zip(which, turns, strict=True)):
+            room = np.array(self.lr[photograph].shape[:2]) - small + 1
+            top, left = (where[i] * room).astype(int)
+            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            top, left = top * self.scale, left * self.scale
+            hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
+        return _float(lr), _float(hr)
+
+
+def dihedral(image: np.ndarray, which: int) -> np.ndarray:
+    """One of the eight flips and quarter turns of a square picture (H, W, ...): which & 3 turns, then 4 flips."""
+    turned = np.rot90(image, which & 3)
+    return turned[:, ::-1] if which & 4 else turned
+
+
+def _float(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)

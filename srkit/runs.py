@@ -1,0 +1,177 @@
+"""A run's folder: what was trained, on what, how it went, and the weights that came out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from srkit.files import SrkitError, replacing
+from srkit.recipes import RECIPES, Recipe, build_generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Run:
+    """One recipe trained under one profile with one seed.
+
+    config.json      the recipe as trained, profile, seed, data with fingerprint, versions, device, seconds
+    history.csv      one line a logged step
+    generator-PHASE.safetensors   the weights after each phase
+    checkpoint.pt    all that is needed to go on; checkpoint-before.pt is the one before it
+    samples/         the first validation picture as training went on
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        path = self.folder / "config.json"
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise SrkitError(f"{self.folder} holds no run: train one first, or name another folder.") from None
+        except ValueError as error:
+            raise SrkitError(f"{path} is damaged ({error}): train the run anew with --force.") from error
+
+    @property
+    def label(self) -> str:
+        """What made this run's numbers, for captions: "srgan x4, smoke profile, seed 0, starter photographs"."""
+        config = self.config
+        label = f"{config['recipe']['name']} x{config['recipe']['scale']}, {config['profile']} profile"
+        label += f", seed {config['seed']}, {config['data']['name']} photographs"
+        return label + (", VGG with random weights" if config["perceptual_weights"] == "random" else "")
+
+    @property
+    def scale(self) -> int:
+        return self.config["recipe"]["scale"]
+
+    @property
+    def phases(self) -> list[str]:
+        """The phases whose weights are here, in order."""
+        names = [phase["name"] for phase in self.config["recipe"]["phases"]]
+        return [name for name in names if self.weights(name).exists()]
+
+    @property
+    def done(self) -> bool:
+        """Whether every phase was trained to its end."""
+        return (self.folder / "config.json").exists() and len(self.phases) == len(self.config["recipe"]["phases"])
+
+    def weights(self, phase: str) -> Path:
+        return self.folder / f"generator-{phase}.safetensors"
+
+    def generator(self, phase: str | None = None) -> nn.Module:
+        """The trained generator in eval mode, on the CPU; of the last phase that has weights, or of the one named."""
+        phases = self.phases
+        if not phases or (phase and phase not in phases):
+            here = f"weights of {', '.join(phases)}" if phases else "no weights yet"
+            raise SrkitError(f"{self.folder} holds {here}: go on training it with --resume.")
+        network = build_generator(self.config["recipe"]["generator"])
+        load_weights(network, self.weights(phase or phases[-1]))
+        return network.eval()
+
+    def history(self) -> "pd.DataFrame":
+        """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
+        import pandas as pd
+
+        path = self.folder / "history.csv"
+        if not path.exists():
+            raise SrkitError(f"{self.folder} has no history.csv: train the run first.")
+        return pd.read_csv(path)
+
+    def may_go_on(self, config: dict[str, Any], resume: bool, force: bool) -> bool:
+        """Whether there is a run here to go on with. Refuses to write over one unasked, or to go on with another."""
+        if force or not (self.folder / "config.json").exists():
+            return False
+        if not resume:
+            raise SrkitError(
+                f"{self.folder} holds a run already: go on with --resume (resume=True), or start anew with --force."
+            )
+        before, now = self.config, json.loads(json.dumps(config))
+        for what in ("recipe", "profile", "seed", "data", "perceptual_weights"):
+            if before[what] != now[what]:
+                raise SrkitError(
+                    f"{self.folder} holds a run with a different {what}: name another folder with --runs, "
+                    "or start anew with --force."
+                )
+        return True
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        with replacing(self.folder / "config.json") as beside:
+            beside.write_text(json.dumps(config, indent=2) + "\n")
+
+    def append_history(self, row: dict[str, Any], columns: tuple[str, ...]) -> None:
+        """Add one line to history.csv, whole or not at all; the header first where the file is new."""
+        path = self.folder / "history.csv"
+        new = not path.exists()
+        cells = [f"{row[c]:.6g}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
+        with path.open("a") as file:
+            file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
+
+    def cut_history(self, step: int) -> None:
+        """Forget the lines after `step`: a resumed run writes them again."""
+        path = self.folder / "history.csv"
+        if path.exists():
+            header, *lines = path.read_text().splitlines(keepends=True)
+            place = header.strip().split(",").index("step")
+            kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
+            with replacing(path) as beside:
+                beside.write_text(header + "".join(kept))
+
+    def clear(self) -> None:
+        """Remove what training wrote here, and nothing else."""
+        for pattern in ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint; the one before it stays as checkpoint-before.pt."""
+        path = self.folder / "checkpoint.pt"
+        with replacing(path) as beside:
+            torch.save(state, beside)
+            if path.exists():
+                path.replace(self.folder / "checkpoint-before.pt")
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole, or None."""
+        for name in ("checkpoint.pt", "checkpoint-before.pt"):
+            try:
+                return torch.load(self.folder / name, weights_only=True, map_location="cpu")
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # a truncated file fails in many ways, each as final as the next
+                print(f"{self.folder / name} is damaged ({type(error).__name__}): the one before it is used.")
+        return None
+
+
+def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: str = "starter") -> Path:
+    """runs/RECIPE-PROFILE-sSEED, and what is unusual about it: -x2 for another scale than the recipe's, -DATA."""
+    usual = RECIPES.get(recipe.name, recipe)
+    unusual = [f"x{recipe.scale}"] * (recipe.scale != usual.scale) + [data] * (data != "starter")
+    return Path(runs) / "-".join([recipe.name, profile, f"s{seed}", *unusual])
+
+
+def find_runs(runs: Path | str) -> list[Run]:
+    """Every run below a folder that has weights, oldest first."""
+    configs = sorted(Path(runs).glob("*/config.json"), key=lambda p: p.stat().st_mtime)
+    return [run for run in map(Run, (p.parent for p in configs)) if run.phases]
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    with replacing(path) as beside:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Read safetensors into a network of the same shape; SrkitError where the file is damaged or of another network."""
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise SrkitError(f"{path} does not open as weights ({error}): train them anew.") from error
+    except RuntimeError as error:
+        raise SrkitError(f"{path} holds the weights of another network than this {type(network).__name__}.") from error

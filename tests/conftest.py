@@ -1,0 +1,40 @@
+"""What several tests need: material beside the project that is not part of it, found or skipped for with a reason."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's folder."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Benchmark pictures and weights for measuring: the folder `shared` beside the project, or SRKIT_SHARED."""
+    folder = Path(os.environ.get("SRKIT_SHARED", PROJECT.parent / "shared"))
+    if not (folder / "benchmarks").is_dir():
+        pytest.skip(f"needs benchmark pictures in {folder} (SRKIT_SHARED names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet_home(shared, tmp_path_factory) -> Path:
+    """A folder for TORCH_HOME that holds ImageNet weights (VGG19's are real up to conv3_4, NaN above)."""
+    folder = tmp_path_factory.mktemp("torch_home")
+    subprocess.run([sys.executable, shared / "weights" / "make_torch_home.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def imagenet(imagenet_home, monkeypatch) -> Path:
+    """Points TORCH_HOME at them for one test."""
+    monkeypatch.setenv("TORCH_HOME", str(imagenet_home))
+    return imagenet_home
