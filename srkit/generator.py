@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from srkit.files import SrkitError
+from srkit.resize import imresize
 
 SCALES = (2, 3, 4, 8)
 ENDS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -49,6 +50,7 @@ class SRResNet(nn.Module):
 
     scale: 2, 3, 4 or 8. channels, blocks: 64 and 16 in the paper. norm: "batch" or None. ends_kernel: the size of
     the first and last convolution, 9 in the paper. end: "linear" as in the paper, "tanh" or "sigmoid".
+    skip: add the network's answer to the bicubic upscaling of its input, and start as exactly that.
     Speaks [0, 1] outside whatever its end: a Tanh network works on [-1, 1] within itself. A linear end may overshoot.
     """
 
@@ -60,12 +62,13 @@ class SRResNet(nn.Module):
         norm: str | None = "batch",
         ends_kernel: int = 9,
         end: str = "linear",
+        skip: bool = False,
     ):
         super().__init__()
         _check("scale", scale, SCALES)
         _check("norm", norm, ("batch", None))
-        _check("end", end, tuple(ENDS))
-        self.scale, self.signed = scale, end == "tanh"
+        _check("end", end, ("linear",) if skip else tuple(ENDS))
+        self.scale, self.signed, self.skip = scale, end == "tanh", skip
         self.head = nn.Sequential(nn.Conv2d(3, channels, ends_kernel, padding=ends_kernel // 2), nn.PReLU())
         self.trunk = nn.Sequential(
             *(ResidualBlock(channels, norm) for _ in range(blocks)),
@@ -74,6 +77,9 @@ class SRResNet(nn.Module):
         )
         self.upsampler = Upsampler(channels, scale)
         self.tail = nn.Sequential(nn.Conv2d(channels, 3, ends_kernel, padding=ends_kernel // 2), ENDS[end]())
+        if skip:
+            nn.init.zeros_(self.tail[0].weight)
+            nn.init.zeros_(self.tail[0].bias)
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
@@ -81,6 +87,8 @@ class SRResNet(nn.Module):
         features = self.head(x)  # (N, channels, H, W)
         features = features + self.trunk(features)
         sr = self.tail(self.upsampler(features))  # (N, 3, scale H, scale W)
+        if self.skip:
+            return sr + imresize(lr, self.scale)
         return (sr + 1) / 2 if self.signed else sr
 
 

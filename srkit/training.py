@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 
 from srkit import __version__
@@ -102,6 +103,7 @@ class Trainer:
         self.generator = self._place(recipe.generator())
         self.ema = deepcopy(self.generator).eval().requires_grad_(False)
         self.discriminator = self._place(recipe.discriminator()) if recipe.discriminator else None
+        self.forward = compiled(self.generator) if profile.compile else self.generator
         self.step, self.seconds = 0, 0.0
         self._begin(recipe.phases[0])
 
@@ -116,6 +118,7 @@ class Trainer:
                     if self.step == start > 0:
                         self._begin(phase)
                     self._train(phase, start, stop, on_log)
+                if self.step == end:
                     save_weights(self.ema, self.run.weights(phase.name))
 
     def _train(self, phase: Phase, start: int, stop: threading.Event, on_log: Callable | None) -> None:
@@ -149,7 +152,7 @@ class Trainer:
         for group in (*self.g_optimizer.param_groups, *self.d_optimizer.param_groups):
             group["lr"] = rate
         adversarial = phase.adversarial
-        sr = self.generator(lr)
+        sr = self.forward(lr)
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=self.device)
         for loss, weight in phase.losses.items():
@@ -160,14 +163,20 @@ class Trainer:
                 value = loss(sr, hr)
             terms[loss.term] = terms.get(loss.term, 0) + value.detach()
             total = total + weight * value
-        self._descend(self.g_optimizer, total, terms)
-        terms["grad_norm"] = gradient_norm(self.generator)
+        self._check(total, terms)
+        self.g_optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        terms["grad_norm"] = nn.utils.clip_grad_norm_(self.generator.parameters(), phase.clip or math.inf)
+        self.g_optimizer.step()
         self._average()
         if adversarial:
             real, fake = self.discriminator(hr), self.discriminator(sr.detach())
             judged = adversarial.for_discriminator(real, fake)
             terms["discriminator"] = judged.detach()
-            self._descend(self.d_optimizer, judged, terms)
+            self._check(judged, terms)
+            self.d_optimizer.zero_grad(set_to_none=True)
+            judged.backward()
+            self.d_optimizer.step()
             terms |= {"d_hr": real.detach().sigmoid().mean(), "d_sr": fake.detach().sigmoid().mean()}
         return terms
 
@@ -181,16 +190,14 @@ class Trainer:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
         return float(np.mean(scores))
 
-    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor, terms: dict[str, Tensor]) -> None:
+    def _check(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Stop before a loss that is not finite touches the weights."""
         if not torch.isfinite(loss):
             bad = next((name for name, value in terms.items() if not torch.isfinite(value)), "total")
             raise SrkitError(
                 f"the {bad} loss is not finite at step {self.step + 1}: {self.run.folder} keeps its last good checkpoint; "
                 "lower the learning rate or that loss's weight."
             )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -243,16 +250,17 @@ class Trainer:
         torch.set_rng_state(state["random"])
 
 
+def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network through torch.compile; where there is no compiler it runs as it is, after a warning."""
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(network)
+
+
 def learning_rate(phase: Phase, step: int) -> float:
     """The rate at a step of a phase, counted from 0, by the phase's schedule."""
     if phase.schedule == "cosine":
         return phase.lr * (1 + math.cos(math.pi * step / phase.steps)) / 2
     return phase.lr * (0.1 if phase.schedule == "step" and step >= phase.steps / 2 else 1)
-
-
-def gradient_norm(network: nn.Module) -> Tensor:
-    """Euclidean norm of all gradients together."""
-    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
 
 
 def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:

@@ -15,9 +15,9 @@ import yaml
 
 # conda-forge's names where they are not PyPI's.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
-# Used as programs, or through another library: never imported.
-PROGRAMS = {"ipykernel", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "ipywidgets"}
-IMPORTED_AS = {"pillow": "PIL", "scikit-image": "skimage", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
+# Used as programs, for their data, or through another library: never imported.
+PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
+IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
 @pytest.fixture(scope="module")

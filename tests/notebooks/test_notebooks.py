@@ -52,7 +52,7 @@ def test_has_a_title_and_no_path_of_one_machine(path):
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """All notebooks once, by the command, with the current folder, runs and figures in a temporary place with a space."""
+    """All notebooks once, by the command, from and into a temporary folder with a space in its name."""
     place = tmp_path_factory.mktemp("a course")
     words = ["-m", "srkit", "course", "--profile", "smoke", "--runs", "runs", "--figures", "figures"]
     run = subprocess.run([sys.executable, *words], cwd=place, capture_output=True, text=True)

@@ -1,0 +1,144 @@
+"""Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from srkit.files import SrkitError, replacing
+from srkit.images import crop_at
+
+WIDTH = 6.3  # inches: the text of an A4 page with 2.5 cm margins
+STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+    "pdf.fonttype": 42,  # text stays text in the PDF
+}
+matplotlib.rcParams.update(STYLE)
+
+
+def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path | str, caption: str) -> list[Path]:
+    """Write name.pdf, name.png (200 dpi) and name.csv into folder, and return the three paths.
+
+    table: the numbers that the figure shows. caption: what made it (recipe, profile, seed, data); kept as the PDF's
+    Subject and the PNG's Description. All three are written beside and renamed. Raises SrkitError for an empty table.
+    """
+    if table.empty:
+        raise SrkitError(f"figure {name} has no numbers behind it: give the table that it was drawn from.")
+    folder = Path(folder)
+    paths = [folder / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
+    with replacing(paths[0]) as beside:
+        figure.savefig(beside, metadata={"Title": name, "Subject": caption, "CreationDate": None})
+    with replacing(paths[1]) as beside:
+        figure.savefig(beside, dpi=200, metadata={"Title": name, "Description": caption})
+    with replacing(paths[2]) as beside:
+        table.to_csv(beside, index=False, float_format="%.6g")
+    return paths
+
+
+def show_row(pictures: Mapping[str, np.ndarray], width: float = WIDTH) -> Figure:
+    """Pictures side by side under their titles: uint8 (H, W, 3) or (H, W), or float maps drawn in grey."""
+    return show_grid([pictures], width)
+
+
+def show_grid(rows: Sequence[Mapping[str, np.ndarray]], width: float = WIDTH) -> Figure:
+    """Rows of pictures under their titles; all cells of one size, pixels drawn as squares."""
+    columns = max(len(row) for row in rows)
+    cell = width / columns
+    heights = [max(np.shape(p)[0] / np.shape(p)[1] for p in row.values()) * cell + 0.25 for row in rows]
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(width, sum(heights)), squeeze=False, height_ratios=heights, layout="constrained"
+    )
+    for axes_row, row in zip(axes, rows, strict=True):
+        for axis in axes_row:
+            axis.set_axis_off()
+        for axis, (title, picture) in zip(axes_row, row.items(), strict=False):
+            show_picture(axis, picture, title)
+    return figure
+
+
+def show_picture(axis: Axes, picture: np.ndarray, title: str = "") -> None:
+    """One picture on an axis without ticks; grey pictures and maps in grey."""
+    axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **_range(picture))
+    axis.set_title(title)
+    axis.set_axis_off()
+
+
+def _range(picture: np.ndarray) -> dict[str, int]:
+    return {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
+
+
+def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: int, whole: str = "HR") -> Figure:
+    """The papers' comparison: one whole picture with the zoom marked, and each method's zoomed crop.
+
+    pictures: uint8 (H, W, 3) by title, all of one size; `whole` is the one shown entire. corner: (top, left) of the
+    size x size crop.
+    """
+    height, width = pictures[whole].shape[:2]
+    columns = (len(pictures) + 1) // 2
+    ratio = 2.2 * width / height
+    figure = plt.figure(figsize=(WIDTH, WIDTH / (ratio + columns) * 2.3), layout="constrained")
+    grid = figure.add_gridspec(2, columns + 1, width_ratios=[ratio] + [1] * columns)
+    axis = figure.add_subplot(grid[:, 0])
+    show_picture(axis, pictures[whole], "the whole picture")
+    axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
+    for number, (title, picture) in enumerate(pictures.items()):
+        show_picture(
+            figure.add_subplot(grid[number // columns, 1 + number % columns]), crop_at(picture, corner, size), title
+        )
+    return figure
+
+
+def loss_curves(history: pd.DataFrame) -> Figure:
+    """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB."""
+    units = {
+        "pixel": "pixel loss",
+        "perceptual": "perceptual loss",
+        "adversarial": "adversarial loss",
+        "discriminator": "discriminator's loss",
+        "d_hr": "D(HR), D(SR)",
+        "psnr_y": "validation PSNR-Y (dB)",
+    }
+    shown = [name for name in units if name in history and history[name].notna().any()]
+    rows = (len(shown) + 1) // 2
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.7 * rows), squeeze=False, sharex=True)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, shown, strict=False):
+        for column, label in (("d_hr", "D(HR)"), ("d_sr", "D(SR)")) if name == "d_hr" else ((name, None),):
+            line = history.dropna(subset=[column])
+            axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
+        if name == "d_hr":
+            axis.set_ylim(0, 1)
+            axis.legend()
+        elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
+            axis.set_yscale("log")
+        axis.set_title(units[name])
+        _mark_phases(axis, history)
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+        axis.xaxis.set_tick_params(labelbottom=True)
+    return figure
+
+
+def _mark_phases(axis: Axes, history: pd.DataFrame) -> None:
+    start = 0
+    for number, (name, rows) in enumerate(history.groupby("phase", sort=False)):
+        end = rows["step"].max()
+        axis.axvspan(start, end, color="C7", alpha=0.12 * (number % 2), linewidth=0)
+        axis.text((start + end) / 2, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=7)
+        start = end
