@@ -16,6 +16,19 @@ def home() -> Path:
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
+def environment(profile: str, seed: int) -> str:
+    """One line for the top of a notebook: device, versions, profile, seed."""
+    import platform
+
+    import torch
+
+    from srkit import __version__
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
+    return f"{device} | {versions} | {profile} profile, seed {seed}"
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One notebook: its parameters with their defaults, the figures it writes, the number of its code cells."""

@@ -1,5 +1,9 @@
 """Checks of the notebooks' exercises: each says whether the answer is right, and why, or gives a hint."""
 
+from math import log, log10
+
+from srkit.recipes import find_profile, find_recipe, fit
+
 
 def judge(answer: object, right: object, why: str, hint: str) -> None:
     """Print "not answered yet" for `...`, the reason for a right answer, a hint for a wrong one."""
@@ -7,3 +11,60 @@ def judge(answer: object, right: object, why: str, hint: str) -> None:
         print("Not answered yet: replace the ... and run the cell again.")
     else:
         print(f"Right: {why}" if answer == right else f"Not yet. {hint}")
+
+
+def near(answer: object, right: float, within: float) -> object:
+    """`right` where the answer is a number that close to it, else the answer as it is: for judge."""
+    return right if isinstance(answer, int | float) and abs(answer - right) <= within else answer
+
+
+def undecided_discriminator(answer: float) -> None:
+    right = 2 * log(2)
+    why = "-log 0.5 - log 0.5 = 2 log 2, about 1.386. A discriminator's loss that stays there learns nothing."
+    judge(near(answer, right, 0.005), right, why, "Put 0.5 in both places and take the natural logarithm.")
+
+
+def checkpoint(answer: set[str]) -> None:
+    why = "weights, Adam's means and the step; the batch and the learning rate follow from the step. The history is for us."
+    hint = "Go through the loop of section 1: on what does a step depend, and what changes from step to step?"
+    judge(set(answer) if isinstance(answer, list | tuple) else answer, {"generator", "optimiser", "step"}, why, hint)
+
+
+def psnr_after_gan(answer: str) -> None:
+    why = "nothing in the second phase asks for PSNR, which prefers the blurred mean of all that is likely (04_losses)."
+    judge(answer, "no", why, "Which loss of the second phase would be lowest at the highest PSNR?")
+
+
+def halved_error(answer: float) -> None:
+    right = 10 * log10(2)
+    why = "10 log10 2 = 3.01 dB, whatever the PSNR was before."
+    judge(near(answer, right, 0.02), right, why, "PSNR is 10 log10(255^2 / MSE): what does MSE / 2 add to the logarithm?")
+
+
+def five_levels(answer: float) -> None:
+    right = 20 * log10(255 / 5)
+    why = "MSE is 25, so 20 log10(255 / 5) = 34.15 dB: more than most networks reach, on a picture no eye would fault."
+    judge(near(answer, right, 0.02), right, why, "Every pixel is off by 5, so the mean squared error is 5^2.")
+
+
+def comparable(answer: str) -> None:
+    why = "one set, one scale, one protocol. The others change what is measured, and the method last of all."
+    hint = "Which row keeps everything but the method?"
+    judge(answer, "C", why, hint)
+
+
+def pixels_for_one(answer: float) -> None:
+    why = "4 x 4. Fifteen of sixteen have to be made up, so there are many SR pictures that fit one LR picture."
+    judge(answer, 16, why, "Four times as wide, and four times as high.")
+
+
+def crops_seen(answer: float, recipe: str) -> None:
+    fitted = fit(find_recipe(recipe), find_profile("laptop"))
+    steps, batch = fitted.phases[0].steps, fitted.batch
+    why = f"{steps:,} steps of {batch} crops. A few photographs are enough for so many, since each crop is cut anew."
+    judge(answer, steps * batch, why, "Multiply the steps of the first phase by the batch.")
+
+
+def twenty_decibels(answer: float) -> None:
+    why = "10 log10 100 = 20. PSNR is a logarithm: each 10 dB is a factor of ten."
+    judge(answer, 100, why, "Solve 10 log10 f = 20 for f.")

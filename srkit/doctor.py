@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ def _kernel() -> tuple[str, str, str, str]:
     command = [sys.executable, "-m", "ipykernel_launcher", "--version"]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode == 0:
-        return OK, "Jupyter kernel", f"ipykernel {answer.stdout.strip()} in {sys.executable}", ""
+        return OK, "Jupyter kernel", f"ipykernel {version('ipykernel')} in {sys.executable}", ""
     last = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
     return FAIL, "Jupyter kernel", last, f"run: {sys.executable} -m pip install ipykernel"
 

@@ -35,7 +35,7 @@ def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 
 
 def ssim_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    """SSIM (Wang et al. 2004) of two uint8 pictures on their luma, at most 1; `shave` pixels from the edges left out."""
+    """SSIM (Wang et al. 2004) of two uint8 pictures on their luma, at most 1; `shave` pixels from each edge cut off."""
     a, b = _luma_pair(sr, hr, shave)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         raise SrkitError(f"a picture of {a.shape[-1]} x {a.shape[-2]} is smaller than SSIM's window of {SSIM_WINDOW}.")
@@ -81,18 +81,28 @@ def super_resolve(network: nn.Module, lr: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    methods: Mapping[str, nn.Module | str], images: Sequence[Path | str], scale: int, *, save: Path | str | None = None
+    methods: Mapping[str, nn.Module | str],
+    images: Sequence[Path | str],
+    scale: int,
+    *,
+    set_name: str | None = None,
+    save: Path | str | None = None,
 ) -> pd.DataFrame:
     """Score methods on HR pictures by the protocol: one row an image and method, streamed picture by picture.
 
-    methods: by name, a generator, or "bicubic" or "nearest". The set is named after the pictures' folder.
+    methods: by name, a generator, or "bicubic" or "nearest". set_name: by default the name of the pictures' folder.
     Columns: method, set, scale, image, psnr_y (dB), ssim_y, seconds. save: a folder for the SR pictures.
     """
-    return pd.DataFrame(rows(methods, images, scale, save=save))
+    return pd.DataFrame(rows(methods, images, scale, set_name=set_name, save=save))
 
 
 def rows(
-    methods: Mapping[str, nn.Module | str], images: Sequence[Path | str], scale: int, *, save: Path | str | None = None
+    methods: Mapping[str, nn.Module | str],
+    images: Sequence[Path | str],
+    scale: int,
+    *,
+    set_name: str | None = None,
+    save: Path | str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of `evaluate`, one at a time; a single picture is in memory."""
     for path in map(Path, images):
@@ -110,7 +120,7 @@ def rows(
             if save:
                 write_image(Path(save) / name / f"{path.stem}.png", enlarge(lr, scale) if method == "bicubic" else sr)
             sr = luma(sr)
-            yield {"method": name, "set": path.parent.name, "scale": scale, "image": path.name} | {
+            yield {"method": name, "set": set_name or path.parent.name, "scale": scale, "image": path.name} | {
                 "psnr_y": psnr_y(sr, hr, scale),
                 "ssim_y": ssim_y(sr, hr, scale),
                 "seconds": seconds,

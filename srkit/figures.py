@@ -1,7 +1,10 @@
 """Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
 
+import time
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -12,7 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from srkit.files import SrkitError, replacing
-from srkit.images import crop_at
+from srkit.images import crop_at, luma
+from srkit.progress import in_notebook
+
+if TYPE_CHECKING:
+    from srkit.runs import Run
 
 WIDTH = 6.3  # inches: the text of an A4 page with 2.5 cm margins
 STYLE = {
@@ -103,6 +110,16 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     return figure
 
 
+def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
+    """(top, left) of the size x size square with the steepest grey levels on average: where methods differ most."""
+    grey = luma(image).astype(float)
+    slope = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    sums = np.pad(slope, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    top, left = np.unravel_index(inside[::step, ::step].argmax(), inside[::step, ::step].shape)
+    return int(top) * step, int(left) * step
+
+
 def loss_curves(history: pd.DataFrame) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB."""
     units = {
@@ -142,3 +159,34 @@ def _mark_phases(axis: Axes, history: pd.DataFrame) -> None:
         axis.axvspan(start, end, color="C7", alpha=0.12 * (number % 2), linewidth=0)
         axis.text((start + end) / 2, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=7)
         start = end
+
+
+class LiveCurves:
+    """A run's curves while it trains, one picture in the notebook drawn anew: train(..., on_log=LiveCurves()).
+
+    At most every `pause` seconds, and for at most a tenth of the time, so that training is not slowed; call `finish`
+    with the run for its last state, which is what stays in the saved notebook. Outside a notebook nothing is drawn.
+    """
+
+    def __init__(self, pause: float = 2.0):
+        self.pause, self.next, self.handle = pause, time.monotonic() + pause, None
+        if in_notebook():
+            from IPython.display import HTML, display
+
+            self.handle = display(HTML("<i>The curves appear here.</i>"), display_id=True)
+
+    def __call__(self, run: "Run") -> None:
+        if self.handle and time.monotonic() > self.next:
+            began = time.monotonic()
+            self.finish(run)
+            self.next = time.monotonic() + max(self.pause, 9 * (time.monotonic() - began))
+
+    def finish(self, run: "Run") -> None:
+        """Draw the run as it stands now."""
+        if self.handle:
+            from IPython.display import Image
+
+            figure, picture = loss_curves(run.history()), BytesIO()
+            figure.savefig(picture, format="png", dpi=110)
+            plt.close(figure)
+            self.handle.update(Image(picture.getvalue(), alt=f"curves of {run.label}"))

@@ -54,7 +54,7 @@ def train(
     """Train a recipe under a profile, and return its run in runs/RECIPE-PROFILE-sSEED.
 
     resume goes on where the run stopped, starts where there is none, and returns a finished one at once; force starts
-    anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each line of history.
+    anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each history line.
     Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on.
     """
     profile = find_profile(profile)
@@ -104,7 +104,7 @@ class Trainer:
         self.ema = deepcopy(self.generator).eval().requires_grad_(False)
         self.discriminator = self._place(recipe.discriminator()) if recipe.discriminator else None
         self.forward = compiled(self.generator) if profile.compile else self.generator
-        self.step, self.seconds = 0, 0.0
+        self.step, self.last, self.seconds = 0, sum(phase.steps for phase in recipe.phases), 0.0
         self._begin(recipe.phases[0])
 
     def fit(self, on_log: Callable[[Run], None] | None = None) -> None:
@@ -142,9 +142,9 @@ class Trainer:
                 if validating or stop.is_set():
                     self._save()
                 bar.update(1, note if validating else None)
-                if stop.is_set() and self.step < end:
+                if stop.is_set() and self.step < self.last:
                     raise Interrupted(
-                        f"stopped at step {self.step}, nothing is lost: go on with --resume (in a notebook, resume=True)."
+                        f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."
                     )
 
     def optimise(self, phase: Phase, lr: Tensor, hr: Tensor, rate: float) -> dict[str, Tensor]:
@@ -195,7 +195,7 @@ class Trainer:
         if not torch.isfinite(loss):
             bad = next((name for name, value in terms.items() if not torch.isfinite(value)), "total")
             raise SrkitError(
-                f"the {bad} loss is not finite at step {self.step + 1}: {self.run.folder} keeps its last good checkpoint; "
+                f"the {bad} loss is not finite at step {self.step + 1}; {self.run.folder} keeps its last checkpoint: "
                 "lower the learning rate or that loss's weight."
             )
 

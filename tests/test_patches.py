@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srkit.degradations import Bicubic
+from srkit.files import SrkitError
+from srkit.images import to_tensor
+from srkit.patches import Patches, dihedral
+
+
+def ramp(height, width, offset=0):
+    """A picture whose every pixel says where it is: red the row, green the column, blue the picture."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, np.full_like(rows, offset)], axis=2).astype(np.uint8)
+
+
+class Nearest:
+    def __call__(self, hr, scale):
+        return hr[..., ::scale, ::scale]
+
+
+def made(images, scale=2, crop=16, **options):
+    return Patches({Path(f"{n}.png"): image for n, image in enumerate(images)}, scale, crop, **options)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_lr_and_hr_show_the_same_place_in_every_flip_and_turn(scale):
+    patches = made([ramp(97, 120), ramp(80, 70, offset=200)], scale, 8 * scale, degradation=Nearest())
+    lr, hr = patches.batch(0, 64)
+    assert lr.shape == (64, 3, 8, 8)
+    assert hr.shape == (64, 3, 8 * scale, 8 * scale)
+    # In a block of scale x scale HR pixels, the LR pixel is the one of least row and column.
+    blocks = hr.unfold(2, scale, scale).unfold(3, scale, scale).amin((-2, -1))
+    torch.testing.assert_close(blocks, lr)
+
+
+def test_crops_differ_within_a_batch_and_cover_the_picture():
+    patches = made([ramp(64, 64)])
+    _, hr = patches.batch(0, 512)
+    corners = {(int(a), int(b)) for a, b in (hr[:, :2].amin((2, 3)) * 255).round().int()}
+    assert len(corners) > 200
+    rows, columns = zip(*corners, strict=True)
+    assert (min(rows), max(rows), min(columns), max(columns)) == (0, 48, 0, 48)
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    images = [ramp(64, 64)]
+    again = made(images, seed=1).batch(7, 4)[1]
+    assert torch.equal(made(images, seed=1).batch(7, 4)[1], again)
+    assert not torch.equal(made(images, seed=1).batch(8, 4)[1], again)
+    assert not torch.equal(made(images, seed=2).batch(7, 4)[1], again)
+
+
+def test_dihedral_gives_pillows_eight_flips_and_turns():
+    image = np.random.default_rng(0).integers(0, 255, (5, 5, 3), np.uint8)
+    pillow = Image.fromarray(image)
+    turned = [pillow.transpose(way) for way in Image.Transpose] + [pillow]
+    theirs = {np.asarray(t).tobytes() for t in turned}
+    ours = {np.ascontiguousarray(dihedral(image, which)).tobytes() for which in range(8)}
+    assert len(ours) == 8
+    assert ours == theirs
+
+
+def test_the_lr_is_a_crop_of_the_whole_pictures_lr():
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    whole = Bicubic()(to_tensor(image), 4)
+    lr, _ = made([image], 4, 48).batch(3, 8)
+    views = [torch.from_numpy(dihedral(whole[0].permute(1, 2, 0).numpy(), w).copy()).permute(2, 0, 1) for w in range(8)]
+    for crop in lr:
+        assert any(torch.allclose(crop, view, atol=1e-6) for view in views)
+
+
+def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_out():
+    with pytest.raises(
+        SrkitError, match=r"1\.png is 120 x 90, smaller than the 96-pixel crop: use --crop 80, or leave it"
+    ):
+        made([ramp(200, 200), ramp(90, 120)], 4, 96)
+    with pytest.raises(SrkitError, match="not a multiple of the scale 3"):
+        made([ramp(200, 200)], 3, 100)
