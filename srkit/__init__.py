@@ -12,7 +12,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "SrkitError": "files",
     "RECIPES": "recipes",
-    "PROFILES": "recipes",
+    "PROFILES": "profiles",
 }
 
 

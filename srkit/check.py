@@ -2,7 +2,8 @@
 
 from math import log, log10
 
-from srkit.recipes import find_profile, find_recipe, fit
+from srkit.profiles import find_profile, fit
+from srkit.recipes import find_recipe
 
 
 def judge(answer: object, right: object, why: str, hint: str) -> None:
@@ -38,7 +39,9 @@ def psnr_after_gan(answer: str) -> None:
 def halved_error(answer: float) -> None:
     right = 10 * log10(2)
     why = "10 log10 2 = 3.01 dB, whatever the PSNR was before."
-    judge(near(answer, right, 0.02), right, why, "PSNR is 10 log10(255^2 / MSE): what does MSE / 2 add to the logarithm?")
+    judge(
+        near(answer, right, 0.02), right, why, "PSNR is 10 log10(255^2 / MSE): what does MSE / 2 add to the logarithm?"
+    )
 
 
 def five_levels(answer: float) -> None:
@@ -68,3 +71,49 @@ def crops_seen(answer: float, recipe: str) -> None:
 def twenty_decibels(answer: float) -> None:
     why = "10 log10 100 = 20. PSNR is a logarithm: each 10 dB is a factor of ten."
     judge(answer, 100, why, "Solve 10 log10 f = 20 for f.")
+
+
+def crop_places(answer: float) -> None:
+    why = "LR is 32 x 32 and its crop 24 x 24: 9 places each way, the last one included, so 81."
+    judge(answer, 81, why, "Count in LR pixels: 128 / 4 and 96 / 4. Five positions hold a crop of 2 in a row of 6.")
+
+
+def stripes(answer: float) -> None:
+    why = "grey, the mean: the stripes are too fine for the LR grid, so only their brightness is left."
+    judge(near(answer, 0.5, 0.01), 0.5, why, "The widened curve covers eight white and eight black columns.")
+
+
+def leak(answer: str) -> None:
+    why = "different photographs of different places. In A neighbouring frames show one scene; in B crops overlap."
+    judge(answer, "C", why, "What do frame 900 and frame 901 show? And two crops of one photograph?")
+
+
+def who_is_who(answer: object, truth: str) -> None:
+    hits = None if answer is ... else sum(a == b for a, b in zip(str(answer).upper(), truth, strict=False))
+    why = "all of them. The discriminator has to learn what you saw at once."
+    hint = f"{hits} of {len(truth)} are right; look at hair, edges and grain. The truth is {truth}."
+    judge(answer if answer is ... else hits, len(truth), why, hint)
+
+
+def most_parameters(answer: object) -> None:
+    why = "512 x 6 x 6 x 1024 weights in the first dense layer alone, four times all the convolutions together."
+    hint = (
+        "A 3x3 convolution has 9 x inputs x outputs weights; the dense layer one for each of 512 x 6 x 6 x 1024 pairs."
+    )
+    judge(answer, "dense", why, hint)
+
+
+def judged_photograph(answer: float) -> None:
+    why = "1 / (1 + exp(-2)) = 0.88: an SR picture that this discriminator takes for a photograph."
+    judge(near(answer, 0.8808, 0.006), 0.8808, why, "Put z = 2 into the Sigmoid, 1 / (1 + exp(-z)).")
+
+
+def l1_prefers(answer: object) -> None:
+    why = "at each pixel half of the truths lie on either side, so a step either way is paid for by as many as gain."
+    hint = "Take one pixel that is 0 in one truth and 1 in two. Where is |x - 0| + |x - 1| + |x - 1| least?"
+    judge(answer, "median", why, hint)
+
+
+def gradient_ratio(answer: float) -> None:
+    why = "(1 - D) / D = exp(-z), and exp(6) is 403: where the generator is worst, it hears 403 times as much."
+    judge(near(answer, 403.43, 4), 403.43, why, "Divide 1 - D by D, with D = 1 / (1 + exp(-z)), and put in z = -6.")

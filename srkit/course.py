@@ -50,7 +50,8 @@ def run_course(
     middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
     """
     from srkit.dataset import find_photographs
-    from srkit.recipes import find_profile, find_recipe
+    from srkit.profiles import find_profile
+    from srkit.recipes import find_recipe
 
     settings = settings or {}
     find_profile(profile)

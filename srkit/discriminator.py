@@ -2,48 +2,88 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from srkit.files import SrkitError
 
+NORMS = ("batch", "instance", "spectral", None)
+
 
 class SRGANDiscriminator(nn.Module):
     """The discriminator of SRGAN: Ledig et al. 2017, arXiv:1609.04802, figure 4.
 
-    Pairs of 3x3 convolutions with stride 1 and 2, batch norm (but for the first) and LeakyReLU 0.2; then a dense
-    layer of 1024 and one of 1. Gives the logit, not its Sigmoid: the loss takes the Sigmoid where it is stable.
+    Pairs of 3x3 convolutions with stride 1 and 2, a norm (but for the first) and LeakyReLU 0.2; then dense layers, the
+    last to 1. Gives the logit, not its Sigmoid: the loss takes the Sigmoid where it is stable.
     crop: side of the square pictures it judges, a multiple of 2 ** len(channels). channels: one number a pair.
+    dense: hidden dense layers, one of 1024 in the paper. norm: "batch" as there, "instance", "spectral" or None.
     """
 
-    def __init__(self, crop: int = 96, channels: tuple[int, ...] = (64, 128, 256, 512), dense: int = 1024):
+    def __init__(
+        self,
+        crop: int = 96,
+        channels: tuple[int, ...] = (64, 128, 256, 512),
+        dense: int | tuple[int, ...] = 1024,
+        norm: Literal["batch", "instance", "spectral"] | None = "batch",
+    ):
         super().__init__()
-        stride = 2 ** len(channels)
-        if crop % stride:
+        if norm not in NORMS:
             raise SrkitError(
-                f"a {crop}-pixel crop is not a multiple of {stride}, by which this discriminator shrinks it: "
-                f"use --crop {max(1, crop // stride) * stride}."
+                f"norm {norm!r} is not known to this discriminator: choose one of {', '.join(NORMS[:-1])}, None."
             )
+        stride = check_crop(crop, channels)
         layers: list[nn.Module] = []
         before = 3
         for width in channels:
-            layers += _conv(before, width, stride=1, norm=before != 3)
-            layers += _conv(width, width, stride=2, norm=True)
+            layers += _conv(before, width, stride=1, norm=norm if before != 3 or norm == "spectral" else None)
+            layers += _conv(width, width, stride=2, norm=norm)
             before = width
         self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(before * (crop // stride) ** 2, dense), nn.LeakyReLU(0.2), nn.Linear(dense, 1)
-        )
+        widths = [before * (crop // stride) ** 2, *((dense,) if isinstance(dense, int) else dense)]
+        hidden = [[nn.Linear(a, b), nn.LeakyReLU(0.2)] for a, b in pairwise(widths)]
+        self.head = nn.Sequential(nn.Flatten(), *(layer for pair in hidden for layer in pair), nn.Linear(widths[-1], 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop) in [0, 1] to logits (N, 1): above 0 it takes the picture for a photograph."""
         return self.head(self.features(image * 2 - 1))
 
 
-def _conv(before: int, after: int, stride: int, norm: bool) -> list[nn.Module]:
-    conv = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=not norm)
-    return [conv, *([nn.BatchNorm2d(after)] if norm else []), nn.LeakyReLU(0.2)]
+class ConvCritic(SRGANDiscriminator):
+    """A Wasserstein critic: instance norm, and a score without bounds instead of a logit; nothing takes its Sigmoid.
+
+    Gulrajani et al. 2017, arXiv:1704.00028, section 4: the gradient penalty is on each picture alone, so no batch norm.
+    """
+
+    def __init__(
+        self,
+        crop: int = 96,
+        channels: tuple[int, ...] = (64, 128, 256, 512),
+        dense: int | tuple[int, ...] = 1024,
+        norm: Literal["batch", "instance", "spectral"] | None = "instance",
+    ):
+        super().__init__(crop, channels, dense, norm)
+
+
+def check_crop(crop: int, channels: tuple[int, ...]) -> int:
+    """How many times smaller the last feature map is than the crop; SrkitError where that does not divide it."""
+    stride = 2 ** len(channels)
+    if crop % stride:
+        raise SrkitError(
+            f"a {crop}-pixel crop is not a multiple of {stride}, by which this discriminator shrinks it: "
+            f"use --crop {max(1, crop // stride) * stride}."
+        )
+    return stride
+
+
+def _conv(before: int, after: int, stride: int, norm: str | None) -> list[nn.Module]:
+    conv = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=norm in (None, "spectral"))
+    if norm == "spectral":
+        return [nn.utils.parametrizations.spectral_norm(conv), nn.LeakyReLU(0.2)]
+    norms = {"batch": nn.BatchNorm2d, "instance": lambda width: nn.InstanceNorm2d(width, affine=True)}
+    return [conv, *([norms[norm](after)] if norm else []), nn.LeakyReLU(0.2)]
 
 
 @contextmanager

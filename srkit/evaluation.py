@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from srkit.degradations import BICUBIC
 from srkit.files import SrkitError
@@ -36,10 +35,15 @@ def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 
 def ssim_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     """SSIM (Wang et al. 2004) of two uint8 pictures on their luma, at most 1; `shave` pixels from each edge cut off."""
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
+
     a, b = _luma_pair(sr, hr, shave)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         raise SrkitError(f"a picture of {a.shape[-1]} x {a.shape[-2]} is smaller than SSIM's window of {SSIM_WINDOW}.")
-    return float(structural_similarity_index_measure(a, b, data_range=255.0, sigma=1.5, kernel_size=SSIM_WINDOW))
+    whole = {"data_range": 255.0, "sigma": 1.5, "kernel_size": SSIM_WINDOW, "return_full_image": True}
+    everywhere = structural_similarity_index_measure(a, b, **whole)[1]  # mirrored at the edges; they are cut off
+    edge = SSIM_WINDOW // 2
+    return float(everywhere[..., edge:-edge, edge:-edge].mean())
 
 
 def _luma_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> tuple[Tensor, Tensor]:

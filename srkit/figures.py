@@ -111,9 +111,9 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
 
 
 def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
-    """(top, left) of the size x size square with the steepest grey levels on average: where methods differ most."""
+    """(top, left) of the size x size square with the steepest edges: where methods differ most."""
     grey = luma(image).astype(float)
-    slope = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    slope = np.diff(grey, axis=0, append=grey[-1:]) ** 2 + np.diff(grey, axis=1, append=grey[:, -1:]) ** 2
     sums = np.pad(slope, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     top, left = np.unravel_index(inside[::step, ::step].argmax(), inside[::step, ::step].shape)
@@ -145,6 +145,7 @@ def loss_curves(history: pd.DataFrame) -> Figure:
         elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
             axis.set_yscale("log")
         axis.set_title(units[name])
+        axis.margins(y=0.2)  # room for the phases' names
         _mark_phases(axis, history)
     for axis in axes[-1]:
         axis.set_xlabel("step")

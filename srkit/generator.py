@@ -3,13 +3,14 @@
 from copy import deepcopy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from srkit.files import SrkitError
 from srkit.resize import imresize
 
-SCALES = (2, 3, 4, 8)
+STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # each scale as a product of small ones
+SCALES = tuple(STEPS)
 ENDS = {"linear": nn.Identity, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
@@ -37,9 +38,8 @@ class Upsampler(nn.Sequential):
     """
 
     def __init__(self, channels: int, scale: int):
-        steps = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}[scale]
         layers = []
-        for step in steps:
+        for step in STEPS[scale]:
             conv = nn.Conv2d(channels, channels * step**2, 3, padding=1)
             layers += [conv, nn.PixelShuffle(step), nn.PReLU()]
         super().__init__(*layers)
@@ -92,6 +92,131 @@ class SRResNet(nn.Module):
         return (sr + 1) / 2 if self.signed else sr
 
 
+class ResidualDenseBlock(nn.Module):
+    """Five 3x3 convs, each seeing all before it; the last one's answer is scaled and added to the input.
+
+    Wang et al. 2018, arXiv:1809.00219, figure 4: LeakyReLU 0.2, `growth` channels a conv, residual scale 0.2.
+    """
+
+    def __init__(self, channels: int = 64, growth: int = 32, residual_scale: float = 0.2):
+        super().__init__()
+        widths = [channels + growth * n for n in range(5)]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, growth if n < 4 else channels, 3, padding=1) for n, width in enumerate(widths)
+        )
+        self.residual_scale = residual_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x
+        for conv in self.convs[:-1]:
+            seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], dim=1)  # (N, channels + n growth, H, W)
+        return x + self.residual_scale * self.convs[-1](seen)
+
+
+class RRDB(nn.Sequential):
+    """Residual in residual dense block: three dense blocks, their change scaled once more (arXiv:1809.00219)."""
+
+    def __init__(self, channels: int = 64, growth: int = 32, residual_scale: float = 0.2):
+        super().__init__(*(ResidualDenseBlock(channels, growth, residual_scale) for _ in range(3)))
+        self.residual_scale = residual_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.residual_scale * (super().forward(x) - x)
+
+
+class RRDBTrunk(nn.Module):
+    """RRDBs at LR size between two convolutions: (N, 3, H, W) to features (N, channels, H, W)."""
+
+    def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, residual_scale: float = 0.2):
+        super().__init__()
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(
+            *(RRDB(channels, growth, residual_scale) for _ in range(blocks)),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+        small_start(self.body[:-1])
+
+    def forward(self, lr: Tensor) -> Tensor:
+        features = self.head(lr)
+        return features + self.body(features)
+
+
+class RRDBNet(nn.Module):
+    """The generator of ESRGAN: Wang et al. 2018, arXiv:1809.00219, section 3.1. No norm, linear end.
+
+    16.70 M parameters as published: scale 4, 64 channels, 23 blocks, growth 32. Enlarges by nearest neighbour and a
+    convolution, once a factor of 2 (or once by 3).
+    """
+
+    def __init__(
+        self, scale: int = 4, channels: int = 64, blocks: int = 23, growth: int = 32, residual_scale: float = 0.2
+    ):
+        super().__init__()
+        _check("scale", scale, SCALES)
+        self.scale = scale
+        self.trunk = RRDBTrunk(channels, blocks, growth, residual_scale)
+        layers: list[nn.Module] = []
+        for step in STEPS[scale]:
+            layers += [nn.Upsample(scale_factor=step), nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2)]
+        self.upsampler = nn.Sequential(*layers)
+        self.tail = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels, 3, 3, padding=1)
+        )
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
+        return self.tail(self.upsampler(self.trunk(lr)))
+
+
+class TwoStageRRDB(nn.Module):
+    """Stage one refines at LR size with RRDBs, as RRDBNet's trunk; stage two enlarges by PixelShuffle, as SRResNet."""
+
+    def __init__(
+        self, scale: int = 4, channels: int = 64, blocks: int = 23, growth: int = 32, residual_scale: float = 0.2
+    ):
+        super().__init__()
+        _check("scale", scale, SCALES)
+        self.scale = scale
+        self.stage_one = RRDBTrunk(channels, blocks, growth, residual_scale)
+        self.stage_two = nn.Sequential(Upsampler(channels, scale), nn.Conv2d(channels, 3, 3, padding=1))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
+        return self.stage_two(self.stage_one(lr))
+
+
+def small_start(network: nn.Module, factor: float = 0.1) -> None:
+    """Kaiming's initialisation times `factor`, biases 0: deep residual networks without norm start calmly.
+
+    Wang et al. 2018, arXiv:1809.00219, section 4.1 and its supplement.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            with torch.no_grad():
+                layer.weight.mul_(factor)
+
+
+def sharpen(sr: Tensor, amount: float) -> Tensor:
+    """Unsharp mask: add `amount` times what a Gaussian blur of sigma 1 takes away; 0 changes nothing. (N, 3, H, W)."""
+    from torchvision.transforms.functional import gaussian_blur  # slow to import, and rarely asked for
+
+    return (sr + amount * (sr - gaussian_blur(sr, [7, 7], [1.0, 1.0]))).clamp(0, 1) if amount else sr
+
+
+def interpolate(psnr: nn.Module, gan: nn.Module, alpha: float) -> nn.Module:
+    """A new network whose every weight is (1 - alpha) PSNR + alpha GAN: from smooth, 0, to textured, 1.
+
+    Network interpolation: Wang et al. 2018, arXiv:1809.00219, section 3.4, equation 4. Both must be of one shape.
+    """
+    mixed, other = deepcopy(psnr), gan.state_dict()
+    for name, value in mixed.state_dict().items():
+        if value.is_floating_point():
+            value.copy_((1 - alpha) * value + alpha * other[name])
+    return mixed
+
+
 def _norm(norm: str | None, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
@@ -109,6 +234,8 @@ def count_parameters(network: nn.Module) -> int:
 def multiply_adds(network: nn.Module, height: int, width: int) -> int:
     """Multiply-adds of the convolutions and dense layers for one LR picture of this size, as papers count them."""
     shapes = deepcopy(network).to("meta").eval()  # nothing is computed, and no batch norm sees a picture
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and rarely asked for
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shapes(torch.zeros(1, 3, height, width, device="meta"))
     return counter.get_total_flops() // 2

@@ -5,155 +5,177 @@ adversarial loss has one side for the generator and one for the discriminator, b
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srkit.features import Features, lpips_network, vgg_features, vgg_index
 from srkit.files import SrkitError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions in each block, before its pooling
+CHARBONNIER_EPSILON = 1e-3
+DISTANCES = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "charbonnier": lambda a, b: ((a - b).square() + CHARBONNIER_EPSILON**2).sqrt().mean(),
+}
 
 
 @dataclass(frozen=True)
 class Pixel:
-    """Mean difference of pixels: "mse", (sr - hr)**2, as SRResNet; or "l1", |sr - hr|."""
+    """Mean difference of pixels: "mse", (sr - hr)**2, as SRResNet; "l1", |sr - hr|; or "charbonnier".
 
-    kind: Literal["mse", "l1"] = "mse"
+    Charbonnier is sqrt((sr - hr)**2 + 1e-6), an L1 that is smooth at 0: Lai et al. 2017, arXiv:1704.03915, equation 2.
+    """
+
+    kind: Literal["mse", "l1", "charbonnier"] = "mse"
     term = "pixel"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("mse", "l1"):
-            raise SrkitError(f"pixel loss {self.kind!r} is not known: choose mse or l1.")
+        _check("pixel loss", self.kind, DISTANCES)
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        return F.mse_loss(sr, hr) if self.kind == "mse" else F.l1_loss(sr, hr)
+        return DISTANCES[self.kind](sr, hr)
 
 
 @dataclass(frozen=True)
 class Perceptual:
-    """Mean squared distance of VGG features: Ledig et al. 2017, arXiv:1609.04802, equation 5.
+    """Mean distance of VGG features: Ledig et al. 2017, arXiv:1609.04802, equation 5.
 
-    layer: "conv5_4" is the fourth convolution before the fifth pooling, after its ReLU: the paper's VGG 5,4.
+    layer: "conv5_4" is the fourth convolution before the fifth pooling; after its ReLU it is that paper's VGG 5,4,
+    before it (activation=False) what ESRGAN takes, arXiv:1809.00219, section 3.2. distance: "mse" or "l1".
     weights: "imagenet", by torchvision's ordinary download, or "random", which proves that the code runs and no more.
     """
 
     network: Literal["vgg16", "vgg19"] = "vgg19"
     layer: str = "conv5_4"
+    activation: bool = True
+    distance: Literal["mse", "l1"] = "mse"
     weights: Literal["imagenet", "random"] = "imagenet"
     term = "perceptual"
 
     def __post_init__(self) -> None:
         vgg_index(self.network, self.layer)
-        if self.weights not in ("imagenet", "random"):
-            raise SrkitError(f"perceptual weights {self.weights!r} are not known: choose imagenet or random.")
+        _check("feature distance", self.distance, ("mse", "l1"))
+        _check("perceptual weights", self.weights, ("imagenet", "random"))
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
         features = self.ready(sr.device)
         with torch.no_grad():
             truth = features(hr)
-        return F.mse_loss(features(sr), truth)
+        return DISTANCES[self.distance](features(sr), truth)
 
-    def ready(self, device: torch.device | str) -> "Features":
+    def ready(self, device: torch.device | str) -> Features:
         """The network that it looks through; SrkitError where its weights cannot be had."""
-        return vgg_features(self.network, self.layer, self.weights, torch.device(device))
+        return vgg_features(self.network, self.layer, self.weights, torch.device(device), self.activation)
+
+
+@dataclass(frozen=True)
+class LPIPS:
+    """Learned perceptual image patch similarity as a loss, 0 for equal pictures: Zhang et al. 2018, arXiv:1801.03924.
+
+    network: "alex", "squeeze" or "vgg". A network trained on a metric is not to be judged by that metric alone.
+    """
+
+    network: Literal["alex", "squeeze", "vgg"] = "alex"
+    weights: Literal["imagenet", "random"] = "imagenet"
+    term = "perceptual"
+
+    def __post_init__(self) -> None:
+        _check("LPIPS network", self.network, ("alex", "squeeze", "vgg"))
+        _check("perceptual weights", self.weights, ("imagenet", "random"))
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return self.ready(sr.device)(sr, hr, normalize=True).mean()
+
+    def ready(self, device: torch.device | str) -> nn.Module:
+        return lpips_network(self.network, self.weights, torch.device(device))
 
 
 @dataclass(frozen=True)
 class Adversarial:
-    """The original GAN loss on logits, in its non-saturating form: Goodfellow et al. 2014, arXiv:1406.2661, section 3.
+    """A loss on logits, each picture judged alone. real, fake: the discriminator's logits of HR and SR, (N, 1).
 
-    The generator minimises -log D(SR), as Ledig et al. 2017, equation 6; the discriminator -log D(HR) - log(1 - D(SR)).
-    real, fake: the discriminator's logits of HR and SR, (N, 1).
+    "vanilla": Goodfellow et al. 2014, arXiv:1406.2661, in its non-saturating form (section 3): the generator minimises
+    -log D(SR), as Ledig et al. 2017, equation 6; the discriminator -log D(HR) - log(1 - D(SR)).
+    "least_squares": Mao et al. 2017, arXiv:1611.04076, equation 9: HR towards 1, SR towards 0, for the generator to 1.
+    "hinge": Lim and Ye 2017, arXiv:1705.02894: HR above 1, SR below -1, the generator raises its score.
     """
 
-    kind: Literal["vanilla"] = "vanilla"
+    kind: Literal["vanilla", "least_squares", "hinge"] = "vanilla"
     term = "adversarial"
 
     def __post_init__(self) -> None:
-        if self.kind != "vanilla":
-            raise SrkitError(f"adversarial loss {self.kind!r} is not known: choose vanilla.")
+        _check("adversarial loss", self.kind, ("vanilla", "least_squares", "hinge"))
 
     def for_generator(self, fake: Tensor) -> Tensor:
-        return F.softplus(-fake).mean()  # -log sigmoid(x) = softplus(-x)
+        if self.kind == "least_squares":
+            return (fake - 1).square().mean() / 2
+        return -fake.mean() if self.kind == "hinge" else F.softplus(-fake).mean()  # -log sigmoid(x) = softplus(-x)
 
     def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        if self.kind == "least_squares":
+            return ((real - 1).square().mean() + fake.square().mean()) / 2
+        if self.kind == "hinge":
+            return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
         return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-class Features(nn.Module):
-    """An ImageNet network up to one layer, frozen: (N, 3, H, W) in [0, 1] to that layer's feature maps."""
+@dataclass(frozen=True)
+class RelativisticAverage:
+    """Is HR more real than SR on average, and SR less? Jolicoeur-Martineau 2018, arXiv:1807.00734.
 
-    def __init__(self, layers: nn.Sequential):
-        super().__init__()
-        self.layers = layers.eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.layers((image - self.mean) / self.std)
-
-    def train(self, mode: bool = True) -> "Features":
-        return super().train(False)
-
-
-def vgg_index(network: str, layer: str) -> int:
-    """Position in torchvision's `features` of a layer such as "conv3_4"; SrkitError names the good ones."""
-    if network not in CONVOLUTIONS:
-        raise SrkitError(f"perceptual network {network!r} is not known: choose one of {', '.join(CONVOLUTIONS)}.")
-    position, places = 0, {}
-    for block, count in enumerate(CONVOLUTIONS[network], 1):
-        for number in range(1, count + 1):
-            places[f"conv{block}_{number}"] = position
-            position += 2  # a convolution and its ReLU
-        position += 1  # the pooling
-    if layer not in places:
-        raise SrkitError(f"{network} has no layer {layer!r}: choose one of {', '.join(places)}.")
-    return places[layer]
-
-
-@lru_cache(maxsize=4)
-def vgg_features(
-    network: str = "vgg19", layer: str = "conv5_4", weights: str = "imagenet", device: torch.device | str = "cpu"
-) -> Features:
-    """VGG up to and with the ReLU after `layer` (Simonyan and Zisserman 2015), frozen, on `device`; built once.
-
-    Raises SrkitError where the ImageNet weights can neither be found nor downloaded.
+    As ESRGAN takes it: Wang et al. 2018, arXiv:1809.00219, equations 1 and 2. The generator's side needs HR's logits.
     """
-    try:
-        layers = _vgg_layers(network, weights, vgg_index(network, layer) + 2)
-    except OSError as error:
-        raise SrkitError(
-            f"the ImageNet weights of {network} are not here and cannot be downloaded ({error}): connect to the "
-            'internet once, or point TORCH_HOME at a copy, or choose perceptual_weights="random".'
-        ) from error
-    if not all(torch.isfinite(p).all() for p in layers.parameters()):
-        raise SrkitError(
-            f"the ImageNet weights of {network} in TORCH_HOME are not whole up to {layer}: remove that file to "
-            'download it anew, choose an earlier layer, or choose perceptual_weights="random".'
-        )
-    return Features(layers).to(device)
+
+    term = "adversarial"
+    needs_real = True
+
+    def for_generator(self, fake: Tensor, real: Tensor) -> Tensor:
+        return self.for_discriminator(fake, real)  # the same question with the roles exchanged
+
+    def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-(real - fake.mean())).mean() + F.softplus(fake - real.mean()).mean()
 
 
-def _vgg_layers(network: str, weights: str, count: int) -> nn.Sequential:
-    """The first `count` layers of VGG's features, its ReLUs not in place, so that no feature map is overwritten."""
-    from torchvision.models import vgg
+@dataclass(frozen=True)
+class Wasserstein:
+    """Difference of mean scores, the critic kept 1-Lipschitz by a penalty: Gulrajani et al. 2017, arXiv:1704.00028.
 
-    if weights == "imagenet":
-        layers = getattr(vgg, network)(weights="IMAGENET1K_V1").features[:count]
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            layers = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[network]])[:count]
-            for layer in layers:
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
-    for layer in layers:
-        if isinstance(layer, nn.ReLU):
-            layer.inplace = False
-    return layers
+    penalty: weight of the gradient penalty, 10 in the paper. critic_steps: steps of the critic to one of the generator.
+    """
+
+    penalty: float = 10.0
+    critic_steps: int = 5
+    term = "adversarial"
+
+    def __post_init__(self) -> None:
+        if self.penalty <= 0 or self.critic_steps < 1:
+            raise SrkitError(
+                "a Wasserstein loss needs a penalty above 0 and at least 1 critic step: 10 and 5 are usual."
+            )
+
+    def for_generator(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+
+def gradient_penalty(critic: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:
+    """Penalty that keeps the critic 1-Lipschitz on the segment between real and generated pictures.
+
+    Gulrajani et al. 2017, arXiv:1704.00028, equation 3, without its weight.
+
+    hr, sr: (N, 3, H, W) in [0, 1]. Returns a scalar; 0 where every gradient has norm 1.
+    """
+    mix = torch.rand(len(hr), 1, 1, 1, device=hr.device)
+    between = (mix * hr + (1 - mix) * sr.detach()).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def _check(what: str, name: str, known: object) -> None:
+    if name not in known:
+        raise SrkitError(f"{what} {name!r} is not known: choose one of {', '.join(known)}.")

@@ -28,7 +28,7 @@ class Patches:
         images: Mapping[Path, np.ndarray],
         scale: int,
         crop: int,
-        degradation: Callable[[Tensor, int], Tensor] = BICUBIC,
+        degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC,
         seed: int = 0,
     ):
         step = math.lcm(16, scale)
@@ -45,7 +45,7 @@ class Patches:
                 )
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        self.lr = [to_image(degradation(to_tensor(image), scale)) for image in self.hr]
+        self.lr = [to_image(degradation(to_tensor(image), scale, seed + n)) for n, image in enumerate(self.hr)]
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last."""

@@ -1,17 +1,20 @@
-"""The systems, declared as a paper's methods section would; and the profiles: how much compute a run may use."""
+"""The systems, declared as a paper's methods section would: data, no behaviour.
+
+A ninth system is made by changing three lines: `replace(SRGAN, name="mine", discriminator=partial(ConvCritic))`.
+"""
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from srkit import generator as generators
-from srkit.degradations import Bicubic
-from srkit.discriminator import SRGANDiscriminator
+from srkit.degradations import BICUBIC, BlurDown
+from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
-from srkit.generator import SRResNet
-from srkit.losses import Adversarial, Perceptual, Pixel
+from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
+from srkit.losses import Adversarial, Perceptual, Pixel, RelativisticAverage, Wasserstein
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ class Phase:
 class Recipe:
     """One super-resolution system. Sizes are in pixels of HR; generator and discriminator are built when asked for.
 
-    generator: called with scale; discriminator: called with crop. ema: decay of the running mean of the generator's
-    weights, which is what gets evaluated and kept; 0 for none.
+    generator: called with scale; discriminator: called with crop. degradation: how LR is made of HR. sharpen: amount of
+    unsharp mask after the network, 0 for none. ema: decay of the running mean of the generator's weights, which is what
+    gets evaluated and kept; 0 for none. reported: what the system's own page or paper says, on its own images.
     Raises SrkitError, when it is made, where its parts do not fit together.
     """
 
@@ -51,33 +55,49 @@ class Recipe:
     generator: partial
     phases: tuple[Phase, ...]
     discriminator: partial | None = None
-    degradation: Any = field(default_factory=Bicubic)
+    degradation: Any = BICUBIC
     scale: int = 4
     crop: int = 96
     batch: int = 16
+    sharpen: float = 0.0
     ema: float = 0.999
+    reported: str = ""
 
     def __post_init__(self) -> None:
         if self.scale not in generators.SCALES:
             good = ", ".join(map(str, generators.SCALES))
             raise SrkitError(f"{self.name}: a {self.scale}-fold scale is not built: choose one of {good}.")
         if self.crop % self.scale:
-            raise SrkitError(
-                f"{self.name}: the crop of {self.crop} pixels is not a multiple of the scale {self.scale}."
-            )
+            raise SrkitError(f"{self.name}: a crop of {self.crop} pixels is not a multiple of the scale {self.scale}.")
+        judge = self.discriminator and options(self.discriminator)
+        if judge:
+            check_crop(self.crop, judge["channels"])
         for phase in self.phases:
-            if phase.adversarial and self.discriminator is None:
+            if phase.adversarial and not judge:
                 raise SrkitError(
-                    f"{self.name}: phase {phase.name} has an adversarial loss and the recipe no discriminator."
+                    f"{self.name}: the adversarial loss in phase {phase.name} needs a discriminator: name one."
+                )
+            if hasattr(phase.adversarial, "penalty") and judge["norm"] == "batch":
+                raise SrkitError(
+                    f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
+                    "give the critic instance norm."
                 )
 
+
+def options(part: partial) -> dict[str, Any]:
+    """What a part is built with: its own defaults, and what the recipe says instead."""
+    return {name: p.default for name, p in inspect.signature(part.func).parameters.items()} | part.keywords
+
+
+MSE_PHASE = Phase("psnr", steps=1_000_000, losses={Pixel("mse"): 1.0})
 
 SRRESNET = Recipe(
     name="srresnet",
     about="the residual network trained for PSNR alone",
     cite="Ledig et al. 2017, arXiv:1609.04802",
     generator=partial(SRResNet, channels=64, blocks=16, norm="batch"),
-    phases=(Phase("psnr", steps=1_000_000, losses={Pixel("mse"): 1.0}),),
+    phases=(MSE_PHASE,),
+    reported="Set5 32.05 dB",
 )
 
 SRGAN = Recipe(
@@ -87,7 +107,7 @@ SRGAN = Recipe(
     generator=SRRESNET.generator,
     discriminator=partial(SRGANDiscriminator, channels=(64, 128, 256, 512), dense=1024),
     phases=(
-        SRRESNET.phases[0],
+        MSE_PHASE,
         Phase(
             "gan",
             steps=200_000,
@@ -95,6 +115,114 @@ SRGAN = Recipe(
             schedule="step",
         ),
     ),
+    reported="Set5 29.40 dB",
+)
+
+ESRGAN = Recipe(
+    name="esrgan",
+    about="dense residual blocks without norm, a relativistic discriminator, features before activation",
+    cite="Wang et al. 2018, arXiv:1809.00219",
+    generator=partial(RRDBNet, channels=64, blocks=23, growth=32),
+    discriminator=partial(SRGANDiscriminator, channels=(64, 128, 256, 512), dense=100),
+    crop=128,
+    phases=(
+        Phase("psnr", steps=1_000_000, losses={Pixel("l1"): 1.0}, lr=2e-4, schedule="step"),
+        Phase(
+            "gan",
+            steps=400_000,
+            losses={
+                Perceptual("vgg19", "conv5_4", activation=False, distance="l1"): 1.0,
+                RelativisticAverage(): 5e-3,
+                Pixel("l1"): 1e-2,
+            },
+            schedule="step",
+        ),
+    ),
+    reported="Set5 32.73 dB after the PSNR phase",
+)
+
+WGAN_GP = Recipe(
+    name="wgan_gp",
+    about="SRGAN with a Wasserstein critic: no Sigmoid, instance norm, gradient penalty",
+    cite="a student project; Gulrajani et al. 2017, arXiv:1704.00028",
+    generator=partial(SRResNet, channels=64, blocks=16, norm="batch", end="tanh"),
+    discriminator=partial(ConvCritic, channels=(64, 128, 256, 512), norm="instance"),
+    phases=(
+        Phase("psnr", steps=100_000, losses={Pixel("mse"): 1.0, Perceptual("vgg19", "conv2_2"): 6e-3}),
+        Phase(
+            "gan",
+            steps=50_000,
+            losses={
+                Pixel("mse"): 1.0,
+                Perceptual("vgg19", "conv5_4"): 6e-3,
+                Wasserstein(penalty=10, critic_steps=5): 1e-3,
+            },
+            betas=(0.0, 0.9),
+        ),
+    ),
+    reported="images only",
+)
+
+PIXELFORGE = Recipe(
+    name="pixelforge",
+    about="SRResNet with a Tanh end at x2; pixels, VGG features and a discriminator together",
+    cite="a student project; Ledig et al. 2017, arXiv:1609.04802",
+    scale=2,
+    generator=partial(SRResNet, channels=64, blocks=16, norm="batch", end="tanh"),
+    discriminator=partial(SRGANDiscriminator, channels=(64, 128, 256, 512), dense=(512, 1024)),
+    phases=(
+        replace(MSE_PHASE, steps=100_000),
+        Phase(
+            "gan",
+            steps=50_000,
+            losses={Pixel("mse"): 1.0, Perceptual("vgg19", "conv5_4"): 6e-3, Adversarial("vanilla"): 1e-3},
+        ),
+    ),
+    reported="28.99 dB, SSIM 0.9009",
+)
+
+TWO_STAGE_RRDB = Recipe(
+    name="two_stage_rrdb",
+    about="RRDBs at LR size, then PixelShuffle, against Gaussian blur and downsampling",
+    cite="a student project; Wang et al. 2018, arXiv:1809.00219",
+    generator=partial(TwoStageRRDB, channels=64, blocks=23, growth=32),
+    discriminator=PIXELFORGE.discriminator,
+    degradation=BlurDown(sigma=1.6),
+    phases=(
+        Phase("psnr", steps=100_000, losses={Pixel("l1"): 1.0}, lr=2e-4),
+        Phase(
+            "gan",
+            steps=50_000,
+            losses={Pixel("l1"): 1.0, Perceptual("vgg16", "conv5_3"): 6e-3, Adversarial("vanilla"): 1e-3},
+        ),
+    ),
+    reported="31 to 32 dB, SSIM 0.95",
+)
+
+BICUBIC_SKIP = Recipe(
+    name="bicubic_skip",
+    about="the network is added to the bicubic upscaling of its input, and starts as exactly that",
+    cite="a student project; Kim et al. 2016, arXiv:1511.04587, for the skip",
+    generator=partial(SRResNet, channels=64, blocks=16, norm="batch", skip=True),
+    discriminator=SRGAN.discriminator,
+    phases=(replace(MSE_PHASE, steps=100_000), replace(SRGAN.phases[1], steps=50_000)),
+    reported="23.05 dB, SSIM 0.9438",
+)
+
+DIV2K_X2 = Recipe(  # 30 epochs of DIV2K's 800 photographs, 6 at a time; its tracks: degradation=UNKNOWN, MILD or WILD
+    name="div2k_x2",
+    about="residual blocks with a Sigmoid end on 128 to 256 pixels; conv blocks and an MLP judge with a hinge",
+    cite="a student project; Lim and Ye 2017, arXiv:1705.02894, for the hinge",
+    scale=2,
+    crop=256,
+    batch=6,
+    generator=partial(SRResNet, channels=64, blocks=8, norm="batch", ends_kernel=3, end="sigmoid"),
+    discriminator=partial(SRGANDiscriminator, channels=(32, 64, 128, 256), dense=(256, 64)),
+    phases=(
+        Phase("psnr", steps=4_000, losses={Pixel("mse"): 1.0}),
+        Phase("gan", steps=4_000, losses={Pixel("mse"): 1.0, Adversarial("hinge"): 1e-3}),
+    ),
+    reported="loss curves only",
 )
 
 SRRESNET_LIGHT = Recipe(
@@ -105,107 +233,19 @@ SRRESNET_LIGHT = Recipe(
     phases=(Phase("psnr", steps=12_000, losses={Pixel("l1"): 1.0}, lr=1e-3, schedule="cosine", clip=1.0),),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (SRRESNET, SRGAN, SRRESNET_LIGHT)}
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How much compute a run may use. None leaves what the recipe says; numbers are the most a run may have.
-
-    channels, blocks: of the generator; width, dense: of the discriminator's first pair and its dense layer.
-    compile: by torch.compile, which costs a minute and pays after some hundred steps.
-    lr, schedule: a short run needs larger steps, and a decay.
-    validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
-    """
-
-    name: str
-    about: str
-    psnr_steps: int | None = None
-    gan_steps: int | None = None
-    batch: int | None = None
-    crop: int | None = None
-    channels: int | None = None
-    blocks: int | None = None
-    width: int | None = None
-    dense: int | None = None
-    psnr_lr: float | None = None
-    schedule: str | None = None
-    perceptual_weights: Literal["imagenet", "random"] = "imagenet"
-    compile: bool = True
-    log_every: int = 100
-    validate_every: int = 5000
-    validate_on: tuple[int, int] = (16, 1024)
-
-
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="smoke",
-            about="proves that everything runs; its pictures and numbers mean nothing",
-            psnr_steps=60,
-            gan_steps=20,
-            batch=4,
-            crop=48,
-            channels=16,
-            blocks=2,
-            width=8,
-            dense=64,
-            psnr_lr=2e-3,
-            schedule="cosine",
-            perceptual_weights="random",
-            compile=False,
-            log_every=5,
-            validate_every=20,
-            validate_on=(2, 128),
-        ),
-        Profile(
-            name="laptop",
-            about="worth looking at; an hour on two CPU cores",
-            psnr_steps=6000,
-            gan_steps=400,
-            batch=8,
-            channels=32,
-            blocks=8,
-            width=32,
-            dense=256,
-            psnr_lr=1e-3,
-            schedule="cosine",
-            log_every=20,
-            validate_every=250,
-            validate_on=(4, 256),
-        ),
-        Profile(name="gpu", about="the real result; some hours on a GPU", psnr_steps=200_000, gan_steps=100_000),
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        *(SRRESNET, SRGAN, ESRGAN),
+        *(PIXELFORGE, TWO_STAGE_RRDB, BICUBIC_SKIP, DIV2K_X2, WGAN_GP),
+        SRRESNET_LIGHT,
     )
 }
 
 
 def find_recipe(name: str | Recipe) -> Recipe:
     """A recipe by name. Raises SrkitError with the good names."""
-    return name if isinstance(name, Recipe) else _find("recipe", name, RECIPES)
-
-
-def find_profile(name: str | Profile) -> Profile:
-    """A profile by name. Raises SrkitError with the good names."""
-    return name if isinstance(name, Profile) else _find("profile", name, PROFILES)
-
-
-def fit(recipe: Recipe, profile: Profile, scale: int | None = None, crop: int | None = None) -> Recipe:
-    """The recipe cut to what a profile allows: the same parts, fewer of them."""
-    scale = scale or recipe.scale
-    most = min(recipe.crop, profile.crop or recipe.crop)
-    crop = crop or most // scale * scale
-    generator = _at_most(recipe.generator, scale=scale, channels=profile.channels, blocks=profile.blocks)
-    discriminator = recipe.discriminator and _narrow(recipe.discriminator, profile, crop)
-    phases = tuple(_shorten(phase, profile) for phase in recipe.phases)
-    batch = min(recipe.batch, profile.batch or recipe.batch)
-    fitted = replace(
-        recipe, generator=generator, discriminator=discriminator, phases=phases, scale=scale, crop=crop, batch=batch
-    )
-    generator()  # built once here, so that a part that does not fit is refused before any photograph is read
-    if discriminator:
-        discriminator()
-    return fitted
+    return name if isinstance(name, Recipe) else find_named("recipe", name, RECIPES)
 
 
 def describe(thing: Any) -> Any:
@@ -230,38 +270,8 @@ def build_generator(description: Mapping[str, Any]) -> Any:
     return getattr(generators, options.pop("name"))(**options)
 
 
-def _find(what: str, name: str, known: Mapping[str, Any]) -> Any:
+def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """known[name]; SrkitError with the good names where there is none such."""
     if name not in known:
         raise SrkitError(f"{what} {name!r} is not known: choose one of {', '.join(known)}.")
     return known[name]
-
-
-def _at_most(part: partial, scale: int, **limits: int | None) -> partial:
-    asked = {name: p.default for name, p in inspect.signature(part.func).parameters.items()} | part.keywords
-    sizes = {name: min(asked[name], limit) for name, limit in limits.items() if limit and name in asked}
-    return partial(part.func, **part.keywords | sizes | {"scale": scale})
-
-
-def _narrow(part: partial, profile: Profile, crop: int) -> partial:
-    asked = {name: p.default for name, p in inspect.signature(part.func).parameters.items()} | part.keywords
-    first = asked["channels"][0]
-    width = min(first, profile.width or first)
-    sizes = {"channels": tuple(c * width // first for c in asked["channels"]), "crop": crop}
-    if "dense" in asked:
-        sizes["dense"] = min(asked["dense"], profile.dense or asked["dense"])
-    return partial(part.func, **part.keywords | sizes)
-
-
-def _shorten(phase: Phase, profile: Profile) -> Phase:
-    limit = profile.psnr_steps if phase.name == "psnr" else profile.gan_steps
-    losses = {
-        replace(loss, weights=profile.perceptual_weights) if isinstance(loss, Perceptual) else loss: weight
-        for loss, weight in phase.losses.items()
-    }
-    return replace(
-        phase,
-        losses=losses,
-        steps=min(phase.steps, limit or phase.steps),
-        schedule=profile.schedule or phase.schedule,
-        lr=(profile.psnr_lr or phase.lr) if phase.name == "psnr" else phase.lr,
-    )

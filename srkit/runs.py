@@ -45,7 +45,8 @@ class Run:
         config = self.config
         label = f"{config['recipe']['name']} x{config['recipe']['scale']}, {config['profile']} profile"
         label += f", seed {config['seed']}, {config['data']['name']} photographs"
-        return label + (", VGG with random weights" if config["perceptual_weights"] == "random" else "")
+        losses = (loss for phase in config["recipe"]["phases"] for loss in phase["losses"])
+        return label + ", VGG with random weights" * any(loss.get("weights") == "random" for loss in losses)
 
     @property
     def scale(self) -> int:

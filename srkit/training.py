@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 
 from srkit import __version__
@@ -23,9 +22,11 @@ from srkit.discriminator import frozen
 from srkit.evaluation import lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, write_image
+from srkit.losses import Wasserstein, gradient_penalty
 from srkit.patches import Patches
+from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
-from srkit.recipes import Phase, Profile, Recipe, describe, find_profile, find_recipe, fit
+from srkit.recipes import Phase, Recipe, describe, find_recipe
 from srkit.runs import Run, run_folder, save_weights
 
 TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm")
@@ -148,37 +149,70 @@ class Trainer:
                     )
 
     def optimise(self, phase: Phase, lr: Tensor, hr: Tensor, rate: float) -> dict[str, Tensor]:
-        """One step of the generator and, in an adversarial phase, one of the discriminator. Returns what to log."""
+        """One step: in an adversarial phase of the discriminator too, and every critic_steps-th of the generator.
+
+        lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of both optimisers. Returns what to log.
+        """
         for group in (*self.g_optimizer.param_groups, *self.d_optimizer.param_groups):
             group["lr"] = rate
-        adversarial = phase.adversarial
         sr = self.forward(lr)
         terms: dict[str, Tensor] = {}
-        total = torch.zeros((), device=self.device)
+        if (self.step + 1) % getattr(phase.adversarial, "critic_steps", 1) == 0:
+            terms |= self._generator_step(phase, sr, hr)
+        if phase.adversarial:
+            terms |= self._discriminator_step(phase.adversarial, sr.detach(), hr)
+        return terms
+
+    def _generator_step(self, phase: Phase, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        total, terms = torch.zeros((), device=self.device), {}
         for loss, weight in phase.losses.items():
-            if loss is adversarial:
-                with frozen(self.discriminator):
-                    value = loss.for_generator(self.discriminator(sr))
-            else:
-                value = loss(sr, hr)
+            value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
             terms[loss.term] = terms.get(loss.term, 0) + value.detach()
             total = total + weight * value
-        self._check(total, terms)
-        self.g_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        terms["grad_norm"] = nn.utils.clip_grad_norm_(self.generator.parameters(), phase.clip or math.inf)
-        self.g_optimizer.step()
+        self._descend(self.g_optimizer, total, terms, phase.clip, self.generator)
         self._average()
-        if adversarial:
-            real, fake = self.discriminator(hr), self.discriminator(sr.detach())
-            judged = adversarial.for_discriminator(real, fake)
-            terms["discriminator"] = judged.detach()
-            self._check(judged, terms)
-            self.d_optimizer.zero_grad(set_to_none=True)
-            judged.backward()
-            self.d_optimizer.step()
-            terms |= {"d_hr": real.detach().sigmoid().mean(), "d_sr": fake.detach().sigmoid().mean()}
         return terms
+
+    def _fooling(self, loss: Any, sr: Tensor, hr: Tensor) -> Tensor:
+        """The generator's side of an adversarial loss; the discriminator passes gradients on and gathers none."""
+        with frozen(self.discriminator):
+            if not getattr(loss, "needs_real", False):
+                return loss.for_generator(self.discriminator(sr))
+            with torch.no_grad():
+                real = self.discriminator(hr)
+            return loss.for_generator(self.discriminator(sr), real)
+
+    def _discriminator_step(self, loss: Any, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
+        real, fake = self.discriminator(hr), self.discriminator(sr)
+        total = loss.for_discriminator(real, fake)
+        terms = {"discriminator": total.detach()}
+        if hasattr(loss, "penalty"):
+            total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
+        self._descend(self.d_optimizer, total, terms)
+        if isinstance(loss, Wasserstein):
+            return terms | {"d_hr": real.detach().mean(), "d_sr": fake.detach().mean()}
+        return terms | {"d_hr": real.detach().sigmoid().mean(), "d_sr": fake.detach().sigmoid().mean()}
+
+    def _descend(
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss: Tensor,
+        terms: dict[str, Tensor],
+        clip: float | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
+        """One step down; stops before a loss that is not finite touches the weights. Notes the generator's gradient."""
+        if not torch.isfinite(loss):
+            bad = next((name for name, value in terms.items() if not torch.isfinite(value)), "total")
+            raise SrkitError(
+                f"the {bad} loss is not finite at step {self.step + 1}; {self.run.folder} keeps its last checkpoint: "
+                "lower the learning rate or that loss's weight."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if network is not None:
+            terms["grad_norm"] = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
+        optimizer.step()
 
     def validate(self, phase: Phase) -> float:
         """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
@@ -189,15 +223,6 @@ class Trainer:
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
         return float(np.mean(scores))
-
-    def _check(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        """Stop before a loss that is not finite touches the weights."""
-        if not torch.isfinite(loss):
-            bad = next((name for name, value in terms.items() if not torch.isfinite(value)), "total")
-            raise SrkitError(
-                f"the {bad} loss is not finite at step {self.step + 1}; {self.run.folder} keeps its last checkpoint: "
-                "lower the learning rate or that loss's weight."
-            )
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -252,6 +277,8 @@ class Trainer:
 
 def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network through torch.compile; where there is no compiler it runs as it is, after a warning."""
+    import torch._dynamo  # slow to import, and not needed under smoke
+
     torch._dynamo.config.suppress_errors = True
     return torch.compile(network)
 

@@ -18,7 +18,7 @@ def ramp(height, width, offset=0):
 
 
 class Nearest:
-    def __call__(self, hr, scale):
+    def __call__(self, hr, scale, seed):
         return hr[..., ::scale, ::scale]
 
 

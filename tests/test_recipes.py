@@ -6,7 +6,8 @@ import torch
 from srkit.files import SrkitError
 from srkit.generator import count_parameters
 from srkit.losses import Perceptual
-from srkit.recipes import PROFILES, RECIPES, build_generator, describe, find_profile, find_recipe, fit
+from srkit.profiles import PROFILES, find_profile, fit
+from srkit.recipes import RECIPES, build_generator, describe, find_recipe
 
 
 def test_unknown_names_are_answered_with_the_good_ones():
@@ -59,7 +60,7 @@ def test_a_generator_is_built_again_from_its_description(recipe):
 def test_parts_that_do_not_fit_are_refused_when_the_recipe_is_made():
     with pytest.raises(SrkitError, match="7-fold scale"):
         replace(RECIPES["srgan"], scale=7)
-    with pytest.raises(SrkitError, match="no discriminator"):
+    with pytest.raises(SrkitError, match="needs a discriminator"):
         replace(RECIPES["srgan"], discriminator=None)
     with pytest.raises(SrkitError, match="not a multiple of 16"):
         fit(RECIPES["srgan"], PROFILES["laptop"], crop=72)

@@ -11,7 +11,8 @@ from srkit import training
 from srkit.dataset import decode, find_photographs
 from srkit.files import SrkitError
 from srkit.patches import Patches
-from srkit.recipes import PROFILES, RECIPES, Phase, fit
+from srkit.profiles import PROFILES, fit
+from srkit.recipes import RECIPES, Phase
 from srkit.runs import Run
 from srkit.training import Interrupted, Trainer, learning_rate, train
 

@@ -1,0 +1,116 @@
+"""ImageNet networks as judges of pictures: feature maps of VGG, and the LPIPS distance. Frozen, built once."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from srkit.files import SrkitError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions in each block, before its pooling
+
+
+class Features(nn.Module):
+    """An ImageNet network up to one layer, frozen: (N, 3, H, W) in [0, 1] to that layer's feature maps."""
+
+    def __init__(self, layers: nn.Sequential):
+        super().__init__()
+        self.layers = layers.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers((image - self.mean) / self.std)
+
+    def train(self, mode: bool = True) -> "Features":
+        return super().train(False)
+
+
+def vgg_index(network: str, layer: str) -> int:
+    """Position in torchvision's `features` of a layer such as "conv3_4"; SrkitError names the good ones."""
+    if network not in CONVOLUTIONS:
+        raise SrkitError(f"perceptual network {network!r} is not known: choose one of {', '.join(CONVOLUTIONS)}.")
+    position, places = 0, {}
+    for block, count in enumerate(CONVOLUTIONS[network], 1):
+        for number in range(1, count + 1):
+            places[f"conv{block}_{number}"] = position
+            position += 2  # a convolution and its ReLU
+        position += 1  # the pooling
+    if layer not in places:
+        raise SrkitError(f"{network} has no layer {layer!r}: choose one of {', '.join(places)}.")
+    return places[layer]
+
+
+@lru_cache(maxsize=4)
+def vgg_features(
+    network: str = "vgg19",
+    layer: str = "conv5_4",
+    weights: str = "imagenet",
+    device: torch.device | str = "cpu",
+    activation: bool = True,
+) -> Features:
+    """VGG up to `layer` and, with activation, its ReLU (Simonyan and Zisserman 2015), frozen, on `device`; built once.
+
+    Raises SrkitError where the ImageNet weights can neither be found nor downloaded.
+    """
+    try:
+        layers = _vgg_layers(network, weights, vgg_index(network, layer) + (2 if activation else 1))
+    except OSError as error:
+        raise _absent(network, error) from error
+    return Features(_whole(layers, f"{network} up to {layer}")).to(device)
+
+
+@lru_cache(maxsize=4)
+def lpips_network(network: str = "alex", weights: str = "imagenet", device: torch.device | str = "cpu") -> nn.Module:
+    """torchmetrics' LPIPS, frozen, on `device`; called as net(a, b, normalize=True) on [0, 1], gives (N, 1, 1, 1).
+
+    Raises SrkitError where the ImageNet weights can neither be found nor downloaded.
+    """
+    from torchmetrics.functional.image.lpips import _NoTrainLpips
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            distance = _NoTrainLpips(net=network, pnet_rand=weights == "random", verbose=False)
+    except OSError as error:
+        raise _absent(network, error) from error
+    return _whole(distance.requires_grad_(False), network).to(device)
+
+
+def _vgg_layers(network: str, weights: str, count: int) -> nn.Sequential:
+    """The first `count` layers of VGG's features, its ReLUs not in place, so that no feature map is overwritten."""
+    from torchvision.models import vgg
+
+    if weights == "imagenet":
+        layers = getattr(vgg, network)(weights="IMAGENET1K_V1").features[:count]
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            layers = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[network]])[:count]
+            for layer in layers:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.zeros_(layer.bias)
+    for layer in layers:
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False
+    return layers
+
+
+def _absent(network: str, error: OSError) -> SrkitError:
+    return SrkitError(
+        f"the ImageNet weights of {network} are not here and cannot be downloaded ({error}): connect to the "
+        'internet once, or point TORCH_HOME at a copy, or choose perceptual_weights="random".'
+    )
+
+
+def _whole(network: nn.Module, name: str) -> nn.Module:
+    """The network; refused where a weight is not a number, as in a copy that is not complete."""
+    if all(torch.isfinite(p).all() for p in network.parameters()):
+        return network
+    raise SrkitError(
+        f"the ImageNet weights of {name} in TORCH_HOME are not whole: remove that file to download it anew, "
+        'choose an earlier layer, or choose perceptual_weights="random".'
+    )

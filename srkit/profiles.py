@@ -1,0 +1,137 @@
+"""Profiles: how much compute a run may use. They change sizes and step counts, never parts or paths."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from srkit.recipes import Phase, Recipe, find_named, options
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much compute a run may use. None leaves what the recipe says; numbers are the most a run may have.
+
+    channels, blocks: of the generator; width, dense: of the discriminator's first pair and its dense layer.
+    compile: by torch.compile, which costs a minute and pays after some hundred steps.
+    lr, schedule: a short run needs larger steps, and a decay.
+    validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
+    """
+
+    name: str
+    about: str
+    psnr_steps: int | None = None
+    gan_steps: int | None = None
+    batch: int | None = None
+    crop: int | None = None
+    channels: int | None = None
+    blocks: int | None = None
+    width: int | None = None
+    dense: int | None = None
+    psnr_lr: float | None = None
+    schedule: str | None = None
+    perceptual_weights: Literal["imagenet", "random"] = "imagenet"
+    compile: bool = True
+    log_every: int = 100
+    validate_every: int = 5000
+    validate_on: tuple[int, int] = (16, 1024)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            about="proves that everything runs; its pictures and numbers mean nothing",
+            psnr_steps=60,
+            gan_steps=20,
+            batch=4,
+            crop=48,
+            channels=16,
+            blocks=2,
+            width=8,
+            dense=64,
+            psnr_lr=2e-3,
+            schedule="cosine",
+            perceptual_weights="random",
+            compile=False,
+            log_every=5,
+            validate_every=20,
+            validate_on=(2, 128),
+        ),
+        Profile(
+            name="laptop",
+            about="worth looking at; an hour on two CPU cores",
+            psnr_steps=6000,
+            gan_steps=400,
+            batch=8,
+            crop=128,
+            channels=32,
+            blocks=8,
+            width=32,
+            dense=256,
+            psnr_lr=1e-3,
+            schedule="cosine",
+            log_every=20,
+            validate_every=250,
+            validate_on=(4, 256),
+        ),
+        Profile(name="gpu", about="the real result; some hours on a GPU", psnr_steps=200_000, gan_steps=100_000),
+    )
+}
+
+
+def find_profile(name: str | Profile) -> Profile:
+    """A profile by name. Raises SrkitError with the good names."""
+    return name if isinstance(name, Profile) else find_named("profile", name, PROFILES)
+
+
+def fit(recipe: Recipe, profile: Profile, scale: int | None = None, crop: int | None = None) -> Recipe:
+    """The recipe cut to what a profile allows: the same parts, fewer of them."""
+    scale = scale or recipe.scale
+    most = min(recipe.crop, profile.crop or recipe.crop)
+    crop = crop or most // scale * scale
+    limits = {
+        "channels": profile.channels,
+        "blocks": profile.blocks,
+        "growth": profile.channels and profile.channels // 2,
+    }
+    generator = _at_most(recipe.generator, scale=scale, **limits)
+    discriminator = recipe.discriminator and _narrow(recipe.discriminator, profile, crop)
+    phases = tuple(_shorten(phase, profile) for phase in recipe.phases)
+    batch = min(recipe.batch, profile.batch or recipe.batch)
+    fitted = replace(
+        recipe, generator=generator, discriminator=discriminator, phases=phases, scale=scale, crop=crop, batch=batch
+    )
+    return fitted
+
+
+def _at_most(part: partial, scale: int, **limits: int | None) -> partial:
+    asked = options(part)
+    sizes = {name: min(asked[name], limit) for name, limit in limits.items() if limit and name in asked}
+    return partial(part.func, **part.keywords | sizes | {"scale": scale})
+
+
+def _narrow(part: partial, profile: Profile, crop: int) -> partial:
+    asked = options(part)
+    first = asked["channels"][0]
+    width = min(first, profile.width or first)
+    sizes = {"channels": tuple(c * width // first for c in asked["channels"]), "crop": crop}
+    dense, most = asked["dense"], profile.dense or math.inf
+    sizes["dense"] = min(dense, most) if isinstance(dense, int) else tuple(min(d, most) for d in dense)
+    return partial(part.func, **part.keywords | sizes)
+
+
+def _shorten(phase: Phase, profile: Profile) -> Phase:
+    limit = profile.psnr_steps if phase.name == "psnr" else profile.gan_steps
+    losses = {
+        replace(loss, weights=profile.perceptual_weights) if hasattr(loss, "weights") else loss: weight
+        for loss, weight in phase.losses.items()
+    }
+    return replace(
+        phase,
+        losses=losses,
+        steps=min(phase.steps, limit or phase.steps),
+        schedule=profile.schedule or phase.schedule,
+        lr=(profile.psnr_lr or phase.lr) if phase.name == "psnr" else phase.lr,
+    )

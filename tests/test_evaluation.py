@@ -1,0 +1,193 @@
+"""The protocol gives the literature's numbers, and each score agrees with a closed form or another library."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.data import chelsea
+from skimage.metrics import structural_similarity
+from torch import nn
+
+from srkit.dataset import find_pictures
+from srkit.evaluation import bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
+from srkit.files import SrkitError
+from srkit.images import crop_to_multiple, luma, read_image, to_tensor, write_image
+from srkit.resize import imresize
+
+# Bicubic, PSNR-Y in dB and SSIM-Y, as the super-resolution papers print it.
+LITERATURE = {
+    "Set5": {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)},
+    "Set14": {2: (30.24, 0.8688), 3: (27.55, 0.7742), 4: (26.00, 0.7027)},
+    "BSD100": {2: (29.56, 0.8431), 3: (27.21, 0.7385), 4: (25.96, 0.6675)},
+    "Urban100": {2: (26.88, 0.8403), 3: (24.46, 0.7349), 4: (23.14, 0.6577)},
+}
+LARGE = ("BSD100", "Urban100")
+ROWS = [
+    pytest.param(name, scale, marks=[pytest.mark.slow] * (name in LARGE))
+    for name, scales in LITERATURE.items()
+    for scale in scales
+]
+
+
+@pytest.mark.parametrize(("name", "scale"), ROWS)
+def test_bicubic_has_the_literatures_scores(shared, name, scale):
+    images = find_pictures(shared / "benchmarks" / name)
+    means = summary(evaluate({"bicubic": "bicubic"}, images, scale)).iloc[0]
+    psnr, ssim = LITERATURE[name][scale]
+    assert (means["set"], means["images"]) == (name, len(images))
+    assert means["psnr_y"] == pytest.approx(psnr, abs=0.01)
+    assert means["ssim_y"] == pytest.approx(ssim, abs=0.002)
+
+
+@pytest.fixture(scope="module")
+def hr() -> np.ndarray:
+    return crop_to_multiple(chelsea(), 12)
+
+
+@pytest.mark.parametrize("levels", [1, 5, 40])
+def test_psnr_of_an_even_error(levels):
+    grey = np.full((20, 30), 100, np.uint8)
+    assert psnr_y(grey + np.uint8(levels), grey, 2) == pytest.approx(20 * np.log10(255 / levels))
+
+
+def test_psnr_on_colours_is_that_of_their_luma(hr):
+    sr = np.roll(hr, 1, axis=1)
+    y, z = (16 + x.astype(float) @ [65.481, 128.553, 24.966] / 255 for x in (sr, hr))
+    error = np.mean((y - z)[4:-4, 4:-4] ** 2)
+    assert psnr_y(sr, hr, 4) == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+    assert psnr_y(luma(sr), hr, 4) == psnr_y(sr, hr, 4)
+
+
+def test_equal_pictures_have_endless_psnr_and_ssim_one(hr):
+    assert psnr_y(hr, hr, 4) == float("inf")
+    assert ssim_y(hr, hr, 4) == pytest.approx(1)
+
+
+def test_the_border_is_not_looked_at(hr):
+    spoilt = hr.copy()
+    for edge in (spoilt[:4], spoilt[-4:], spoilt[:, :4], spoilt[:, -4:]):
+        edge[:] = 0
+    assert psnr_y(spoilt, hr, 4) == float("inf")
+    assert ssim_y(spoilt, hr, 4) == pytest.approx(1)
+    assert psnr_y(spoilt, hr, 3) < 40
+    assert psnr_y(spoilt, hr, 0) < psnr_y(spoilt, hr, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_ssim_is_that_of_scikit_image(hr, scale):
+    sr = bicubic(hr, scale)
+    theirs = structural_similarity(
+        *(x[scale:-scale, scale:-scale].astype(float) for x in (sr, luma(hr))),
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim_y(sr, hr, scale) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_ssim_of_two_flat_pictures():
+    """No variance: only the means' term is left, (2 a b + c) / (a^2 + b^2 + c) with c = (0.01 255)^2."""
+    a, b, c = 100, 120, 2.55**2
+    expected = (2 * a * b + c) / (a * a + b * b + c)
+    assert ssim_y(np.full((40, 40), a, np.uint8), np.full((40, 40), b, np.uint8), 2) == pytest.approx(expected)
+
+
+class Recorder(nn.Module):
+    """Keeps the LR that it was given, and answers with the nearest pixels, made a little too bright."""
+
+    def __init__(self, scale: int, bright: float = 0.0):
+        super().__init__()
+        self.scale, self.bright, self.seen = scale, nn.Parameter(torch.tensor(bright)), []
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        self.seen.append(lr)
+        return nn.functional.interpolate(lr, scale_factor=self.scale) + self.bright
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_network_gets_8_bit_rgb_by_the_same_resize(tmp_path, hr, scale):
+    write_image(tmp_path / "a.png", hr)
+    network = Recorder(scale).train()
+    evaluate({"it": network}, [tmp_path / "a.png"], scale)
+    (lr,) = network.seen
+    expected = imresize(to_tensor(hr), 1 / scale).clamp(0, 1).mul(255).round()
+    torch.testing.assert_close(lr * 255, expected, atol=1e-4, rtol=0)
+    assert lr.shape == (1, 3, hr.shape[0] // scale, hr.shape[1] // scale)
+    assert network.training  # left as it was
+
+
+def test_a_grey_file_is_its_own_luma(tmp_path, hr):
+    write_image(tmp_path / "grey.png", hr[..., 1])
+    network = Recorder(4)
+    table = evaluate({"bicubic": "bicubic", "it": network, "nearest": "nearest"}, [tmp_path / "grey.png"], 4)
+    table = table.set_index("method")["psnr_y"]
+    assert network.seen[0].shape[1] == 3
+    assert table["bicubic"] == pytest.approx(psnr_y(bicubic(hr[..., 1], 4), hr[..., 1], 4))
+    # The methods' RGB answer goes through the luma, as a colour picture's would; both see one and the same picture.
+    assert table["it"] == pytest.approx(table["nearest"])
+
+
+def test_a_networks_answer_is_clipped_and_rounded():
+    lr = np.full((3, 4, 3), 250, np.uint8)
+    assert (super_resolve(Recorder(2, bright=0.5), lr) == 255).all()
+    assert (super_resolve(Recorder(2, bright=0.6 / 255), lr) == 251).all()
+    assert super_resolve(Recorder(2), lr).shape == (6, 8, 3)
+
+
+def test_nearest_repeats_pixels_and_bicubic_keeps_the_sizes(hr):
+    lr = lr_of(hr, 3)
+    assert lr.dtype == np.uint8
+    near = enlarge(lr, 3, "nearest")
+    for row in range(3):
+        np.testing.assert_array_equal(near[row::3, 1::3], lr)
+    assert enlarge(lr, 3).shape == hr.shape
+    assert psnr_y(enlarge(lr, 3), hr, 3) > psnr_y(near, hr, 3)
+
+
+def test_the_table_has_a_row_for_each_image_and_method(tmp_path, hr):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "some set" / name, hr[:62, :63])
+    images = find_pictures(tmp_path / "some set")
+    methods = {"near": "nearest", "cubic": "bicubic"}
+    table = evaluate(methods, images, 4, save=tmp_path / "sr")
+    assert list(table) == ["method", "set", "scale", "image", "psnr_y", "ssim_y", "seconds"]
+    assert table[["image", "method"]].to_numpy().tolist() == [[i, m] for i in ("a.png", "b.png") for m in methods]
+    assert set(table["set"]) == {"some set"}
+    assert set(evaluate(methods, images, 4, set_name="starter")["set"]) == {"starter"}
+    saved = read_image(tmp_path / "sr" / "near" / "a.png")
+    assert saved.shape == (60, 60, 3)
+    assert psnr_y(saved, hr[:60, :60], 4) == table["psnr_y"][0]
+
+
+def test_summary_is_the_mean_of_each_method():
+    table = pd.DataFrame(
+        {
+            "method": list("baba"),
+            "set": "s",
+            "scale": 4,
+            "psnr_y": [30.0, 20.0, 32.0, 21.0],
+            "ssim_y": 0.5,
+            "seconds": 1.0,
+        }
+    )
+    means = summary(table)
+    assert means[["method", "psnr_y", "images"]].to_numpy().tolist() == [["b", 31.0, 2], ["a", 20.5, 2]]
+
+
+def test_sizes_that_differ_are_named(hr):
+    with pytest.raises(SrkitError, match=r"SR is 20 x 10 and HR is 24 x 10: they must be of one size\."):
+        psnr_y(hr[:10, :20], hr[:10, :24], 4)
+
+
+def test_a_picture_smaller_than_the_window_is_named(hr):
+    with pytest.raises(SrkitError, match="of 10 x 32 is smaller than SSIM's window of 11"):
+        ssim_y(hr[:40, :18], hr[:40, :18], 4)
+
+
+def test_a_file_that_does_not_open_is_named(tmp_path):
+    (tmp_path / "words.png").write_text("words")
+    with pytest.raises(SrkitError, match="words.png does not open"):
+        evaluate({"bicubic": "bicubic"}, [tmp_path / "words.png"], 4)

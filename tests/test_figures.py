@@ -1,0 +1,131 @@
+"""What save_figure promises: three files or none of a kind, and in each what made it."""
+
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from srkit.figures import busiest, compare, loss_curves, save_figure, show_grid
+from srkit.files import SrkitError
+
+CAPTION = "srgan x4, smoke profile, seed 0: bicubic (a < b)"
+
+
+@pytest.fixture
+def figure():
+    figure, axis = plt.subplots(figsize=(2, 1))
+    axis.plot([0, 1])
+    yield figure
+    plt.close("all")
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame({"image": ["a, b.png", "c.png"], "psnr_y": [28.125, 30.5], "step": [1, 20]})
+
+
+def test_three_files_are_written_and_the_numbers_read_back(figure, table, tmp_path):
+    paths = save_figure(figure, "01_test", table, tmp_path / "new" / "smoke", CAPTION)
+    assert [path.name for path in paths] == ["01_test.pdf", "01_test.png", "01_test.csv"]
+    assert sorted(paths) == sorted((tmp_path / "new" / "smoke").iterdir())
+    pd.testing.assert_frame_equal(pd.read_csv(paths[2]), table)
+
+
+def test_the_caption_is_in_the_pdf_and_the_png(figure, table, tmp_path):
+    pdf, png, _ = save_figure(figure, "01_test", table, tmp_path, CAPTION)
+    with Image.open(png) as picture:
+        assert picture.text["Description"] == CAPTION
+        assert picture.text["Title"] == "01_test"
+        assert picture.size[0] == pytest.approx(400, abs=2)  # 2 inches at 200 dpi
+    raw = pdf.read_bytes()
+    assert raw.startswith(b"%PDF")
+    subject = raw.partition(b"/Subject (")[2].partition(b")\n")[0].replace(b"\\", b"")
+    assert subject.partition(b")\n")[0].decode().startswith("srgan x4, smoke profile, seed 0: bicubic (a < b")
+
+
+def test_the_text_of_a_pdf_stays_text(figure, table, tmp_path):
+    figure.axes[0].set_title("readable")
+    pdf = save_figure(figure, "01_test", table, tmp_path, CAPTION)[0].read_bytes()
+    assert b"/TrueType" in pdf or b"/CIDFontType2" in pdf  # fonttype 42; 3 would say /Type3
+    assert b"/Type3" not in pdf
+
+
+def test_the_same_figure_gives_the_same_bytes(figure, table, tmp_path):
+    first = [path.read_bytes() for path in save_figure(figure, "01_test", table, tmp_path / "a", CAPTION)]
+    second = [path.read_bytes() for path in save_figure(figure, "01_test", table, tmp_path / "b", CAPTION)]
+    assert [zlib.crc32(one) for one in first] == [zlib.crc32(other) for other in second]
+
+
+def test_a_figure_without_numbers_is_refused(figure, tmp_path):
+    with pytest.raises(SrkitError, match="01_test has no numbers"):
+        save_figure(figure, "01_test", pd.DataFrame({"psnr_y": []}), tmp_path, CAPTION)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["pdf", "png"])
+def test_nothing_half_written_is_left_when_drawing_fails(figure, table, tmp_path, monkeypatch, broken):
+    save_figure(figure, "01_test", table, tmp_path, CAPTION)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    whole = figure.savefig
+
+    def savefig(path, **options):
+        if path.suffix == f".{broken}":
+            path.write_bytes(b"half a pic")
+            raise MemoryError
+        whole(path, **options)
+
+    monkeypatch.setattr(figure, "savefig", savefig)
+    with pytest.raises(MemoryError):
+        save_figure(figure, "01_test", table, tmp_path, CAPTION)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_that_is_a_file_is_named(figure, table, tmp_path):
+    (tmp_path / "figures").write_text("")
+    with pytest.raises(SrkitError, match="figures cannot be written"):
+        save_figure(figure, "01_test", table, tmp_path / "figures", CAPTION)
+
+
+def test_the_busiest_square_is_where_the_pattern_is():
+    image = np.full((120, 200, 3), 90, np.uint8)
+    image[56:80:2, 128:152] = 255
+    assert busiest(image, 24) == (56, 128)
+    assert busiest(image[:40, :40], 40) == (0, 0)
+
+
+def test_a_grid_holds_every_picture_under_its_title():
+    pictures = {"LR": np.zeros((4, 4, 3), np.uint8), "HR": np.zeros((8, 8), np.uint8)}
+    figure = show_grid([pictures, {"SR": np.zeros((8, 8, 3), np.uint8)}])
+    assert [axis.get_title() for axis in figure.axes] == ["LR", "HR", "SR", ""]
+    plt.close("all")
+
+
+def test_a_comparison_shows_the_marked_crop_of_each():
+    rng = np.random.default_rng(0)
+    pictures = {name: rng.integers(0, 255, (60, 90, 3), dtype=np.uint8) for name in ("HR", "bicubic", "SR")}
+    figure = compare(pictures, (10, 30), 24)
+    shown = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes}
+    for name, picture in pictures.items():
+        assert np.array_equal(shown[name], picture[10:34, 30:54])
+    box = figure.axes[0].patches[0]
+    assert (box.get_x(), box.get_y(), box.get_width()) == (30, 10, 24)
+    plt.close("all")
+
+
+def test_loss_curves_draw_what_the_history_holds():
+    history = pd.DataFrame(
+        {
+            "phase": ["psnr", "psnr", "gan"],
+            "step": [5, 10, 15],
+            "pixel": [0.1, 0.05, np.nan],
+            "adversarial": [np.nan] * 3,
+            "psnr_y": [20.0, 22.0, 21.0],
+        }
+    )
+    figure = loss_curves(history)
+    drawn = [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    assert drawn == ["pixel loss", "validation PSNR-Y (dB)"]
+    plt.close("all")

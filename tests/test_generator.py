@@ -1,0 +1,168 @@
+"""The generator against the paper, closed forms and brute force."""
+
+import pytest
+import torch
+from torch import nn
+
+from srkit.files import SrkitError
+from srkit.generator import ResidualBlock, SRResNet, Upsampler, count_parameters, multiply_adds, receptive_field
+
+
+def small(**options) -> SRResNet:
+    torch.manual_seed(0)
+    return SRResNet(**{"channels": 4, "blocks": 2, "ends_kernel": 5} | options)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("norm", ["batch", None])
+def test_every_scale_multiplies_height_and_width(scale, norm):
+    sr = small(scale=scale, norm=norm)(torch.rand(2, 3, 6, 9))
+    assert sr.shape == (2, 3, 6 * scale, 9 * scale)
+
+
+def parameters_by_hand(channels: int, blocks: int, ups: list[int], ends: int, norm: bool) -> int:
+    """Figure 4 of Ledig et al., counted on paper: weights, biases where no batch norm follows, one PReLU slope each."""
+    head = 3 * channels * ends**2 + channels + 1
+    conv = 9 * channels**2 + (2 * channels if norm else channels)  # gain and shift, or bias
+    trunk = blocks * (2 * conv + 1) + conv
+    upsampler = sum(9 * channels * channels * r * r + channels * r * r + 1 for r in ups)
+    tail = channels * 3 * ends**2 + 3
+    return head + trunk + upsampler + tail
+
+
+def test_the_papers_network_has_the_papers_parameters():
+    count = count_parameters(SRResNet())
+    assert count == parameters_by_hand(64, 16, [2, 2], 9, True)
+    assert count == pytest.approx(1.5e6, rel=0.05)  # "1.5 M" in the literature's tables
+
+
+@pytest.mark.parametrize(("scale", "ups"), [(2, [2]), (3, [3]), (8, [2, 2, 2])])
+def test_other_sizes_have_the_parameters_of_the_formula(scale, ups):
+    network = SRResNet(scale=scale, channels=8, blocks=3, norm=None, ends_kernel=3)
+    assert count_parameters(network) == parameters_by_hand(8, 3, ups, 3, False)
+
+
+def test_frozen_weights_are_not_counted():
+    network = small()
+    network.head.requires_grad_(False)
+    assert count_parameters(network) == parameters_by_hand(4, 2, [2, 2], 5, True) - (3 * 4 * 25 + 4 + 1)
+
+
+def test_without_norm_there_is_no_norm_and_pictures_do_not_meet():
+    network = small(norm=None).train()
+    assert not [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    lr = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(network(lr)[:1], network(lr[:1]))
+
+
+def test_a_residual_block_whose_body_gives_nothing_is_the_identity():
+    block = ResidualBlock(4, norm=None)
+    nn.init.zeros_(block.body[-2].weight)
+    nn.init.zeros_(block.body[-2].bias)
+    x = torch.randn(2, 4, 5, 5)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_an_upsampler_puts_the_channels_where_the_paper_puts_them():
+    """Shi et al. 2016, equation 4: SR at (y, x) comes from channel C r mod(y, r) ... of LR at (y / r, x / r)."""
+    upsampler = Upsampler(1, 3)
+    conv = upsampler[0]
+    nn.init.zeros_(conv.weight)
+    conv.bias.data = torch.arange(9.0)
+    out = upsampler(torch.zeros(1, 1, 2, 2))
+    assert out.shape == (1, 1, 6, 6)
+    torch.testing.assert_close(out[0, 0, 3:, :3], torch.arange(9.0).reshape(3, 3))
+
+
+@pytest.mark.parametrize("end", ["tanh", "sigmoid"])
+def test_a_bounded_end_speaks_zero_to_one_and_reaches_both(end):
+    network = small(end=end)
+    for value, expected in ((-100.0, 0.0), (100.0, 1.0)):
+        nn.init.zeros_(network.tail[0].weight)
+        nn.init.constant_(network.tail[0].bias, value)
+        torch.testing.assert_close(network(torch.rand(1, 3, 6, 6)), torch.full((1, 3, 24, 24), expected))
+
+
+def test_a_tanh_network_sees_minus_one_to_one_inside():
+    network, seen = small(end="tanh"), []
+    network.head.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    network(torch.tensor([0.0, 0.5, 1.0]).reshape(1, 3, 1, 1).expand(1, 3, 6, 6))
+    torch.testing.assert_close(seen[0][0, :, 0, 0], torch.tensor([-1.0, 0.0, 1.0]))
+
+
+def test_a_linear_end_is_not_clipped():
+    network = small()
+    nn.init.zeros_(network.tail[0].weight)
+    nn.init.constant_(network.tail[0].bias, 1.5)
+    assert network(torch.rand(1, 3, 6, 6)).min() == 1.5
+
+
+@pytest.mark.parametrize("wrong", [{"scale": 5}, {"norm": "instance"}, {"end": "relu"}])
+def test_what_is_not_built_is_refused_with_the_good_names(wrong):
+    with pytest.raises(SrkitError, match="choose one of"):
+        SRResNet(**wrong)
+
+
+class Plain(nn.Sequential):
+    """A stack of convolutions at LR size, kernels given."""
+
+    def __init__(self, *kernels: int):
+        torch.manual_seed(0)
+        super().__init__(*(nn.Conv2d(3, 3, k, padding=k // 2) for k in kernels))
+
+
+@pytest.mark.parametrize(("kernels", "side"), [((3,), 3), ((3, 3, 3), 7), ((9, 3, 5), 15), ((1,), 1)])
+def test_a_stack_of_convolutions_sees_the_sum_of_its_reaches(kernels, side):
+    assert receptive_field(Plain(*kernels), size=32) == side == 1 + sum(k - 1 for k in kernels)
+
+
+def columns_that_matter(network: nn.Module, size: int) -> int:
+    """Brute force: move each LR column in turn, and see whether the middle SR pixel moves."""
+    network = network.double().eval()
+    generator = torch.Generator().manual_seed(1)
+    lr = torch.rand(1, 3, 8, size, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        batch = lr.repeat(size + 1, 1, 1, 1)
+        for column in range(size):
+            batch[column, :, :, column] += 0.5
+        sr = network(batch)
+        middle = sr[..., sr.shape[-2] // 2, sr.shape[-1] // 2]
+    moved = (middle[:-1] - middle[-1]).abs().sum(1).nonzero()
+    return int(moved.max() - moved.min() + 1)
+
+
+@pytest.mark.parametrize("options", [{"scale": 2}, {"scale": 4, "blocks": 1}, {"scale": 3, "norm": None}])
+def test_the_receptive_field_is_that_of_brute_force(options):
+    network = small(**options)
+    assert receptive_field(network, size=40) == columns_that_matter(network, 40)
+
+
+def test_a_network_that_sees_further_than_the_probe_answers_the_probe():
+    assert receptive_field(Plain(9, 9, 9), size=12) == 12
+
+
+def test_measuring_leaves_the_network_as_it_was():
+    network = small().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    receptive_field(network, size=24)
+    multiply_adds(network, 8, 8)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(p.grad is None and p.requires_grad and p.dtype == torch.float32 for p in network.parameters())
+
+
+def test_multiply_adds_are_those_of_the_closed_form():
+    """A k x k convolution from a to b channels costs k k a b for each pixel that it writes."""
+    channels, blocks, ends, height, width = 8, 3, 9, 10, 14
+    network = SRResNet(scale=4, channels=channels, blocks=blocks, ends_kernel=ends)
+    lr = height * width
+    head = ends**2 * 3 * channels * lr
+    trunk = (2 * blocks + 1) * 9 * channels**2 * lr
+    upsampler = 9 * channels * 4 * channels * (lr + 4 * lr)
+    tail = ends**2 * channels * 3 * 16 * lr
+    assert multiply_adds(network, height, width) == head + trunk + upsampler + tail
+
+
+def test_multiply_adds_of_a_dense_layer():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 7))
+    assert multiply_adds(network, 4, 4) == 3 * 4 * 4 * 7
