@@ -49,7 +49,7 @@ setup:
 course: setup
 	@data=$(call quote,$(DATA)); here=$(call quote,$(PWD)); \
 	if [ ! -e "$$data" ] && [ -e "$$here/$$data" ]; then data=$$here/$$data; fi; \
-	exec $(python) -m srkit course --profile $(call quote,$(PROFILE)) --recipe $(call quote,$(RECIPE)) --data "$$data" \
+	exec $(python) -P -m srkit course --profile $(call quote,$(PROFILE)) --recipe $(call quote,$(RECIPE)) --data "$$data" \
 	  --seed $(call quote,$(SEED)) $(if $(ONLY),--only $(call quote,$(ONLY))) \
 	  $(if $(RUNS),--runs $(call quote,$(RUNS))) $(if $(FIGURES),--figures $(call quote,$(FIGURES)))
 

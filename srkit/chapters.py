@@ -24,7 +24,7 @@ def environment(profile: str, seed: int) -> str:
 
     from srkit import __version__
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
     return f"{device} | {versions} | {profile} profile, seed {seed}"
 

@@ -26,7 +26,7 @@ def undecided_discriminator(answer: float) -> None:
 
 
 def checkpoint(answer: set[str]) -> None:
-    why = "weights, Adam's means and the step; the batch and the learning rate follow from the step. The history is for us."
+    why = "weights, Adam's means and the step; batch and learning rate follow from the step. The history is for us."
     hint = "Go through the loop of section 1: on what does a step depend, and what changes from step to step?"
     judge(set(answer) if isinstance(answer, list | tuple) else answer, {"generator", "optimiser", "step"}, why, hint)
 
@@ -117,3 +117,19 @@ def l1_prefers(answer: object) -> None:
 def gradient_ratio(answer: float) -> None:
     why = "(1 - D) / D = exp(-z), and exp(6) is 403: where the generator is worst, it hears 403 times as much."
     judge(near(answer, 403.43, 4), 403.43, why, "Divide 1 - D by D, with D = 1 / (1 + exp(-z)), and put in z = -6.")
+
+
+def conv_parameters(answer: float) -> None:
+    why = "9 x 64 x 64 weights and 64 biases. Before a batch norm the bias is left out, since the norm takes it away."
+    judge(answer, 36_928, why, "Each of 64 outputs has 3 x 3 weights for each of 64 inputs, and one bias.")
+
+
+def five_convolutions(answer: float) -> None:
+    why = "1 + 5 x 2: each adds one pixel on either side."
+    judge(answer, 11, why, "One convolution sees 3. What does the second add?")
+
+
+def shuffled_shape(answer: tuple) -> None:
+    why = "nine channels become one square of 3 x 3 pixels; no number is lost: 90 x 64 = 10 x 576."
+    answer = tuple(answer) if isinstance(answer, list | tuple) else answer
+    judge(answer, (1, 10, 24, 24), why, "Channels are divided by 9; height and width are multiplied by 3.")

@@ -22,10 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         if options.debug:
             raise
-        print(
-            f"srkit: stopped{f': {stop}' if str(stop) else ' before the end; what was finished is kept'}.",
-            file=sys.stderr,
-        )
+        print(f"srkit: {str(stop) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
         return 130
 
 

@@ -99,7 +99,7 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
 
     def begins(cell: dict, cell_index: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(f"stopped in {chapter.name}; the notebook as far as it came: {copy}")
         now["cell"] = cell
 
     start = time.monotonic()
@@ -119,7 +119,10 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
             )
     except papermill.PapermillExecutionError as error:
         if stop.is_set():
-            raise KeyboardInterrupt(f"in {chapter.name}: {error.evalue or 'as far as it came it'} is {copy}") from error
+            said = f": {error.evalue}" if error.ename == "Interrupted" else ""  # training says how to go on
+            raise KeyboardInterrupt(
+                f"stopped in {chapter.name}{said}; the notebook as far as it came: {copy}"
+            ) from error
         message = error.evalue if error.ename == "SrkitError" else f"{error.ename}: {error.evalue}"
         raise SrkitError(_stopped(chapter, f"[{error.exec_count}]", error.source, message, copy)) from error
     except (nbclient.exceptions.DeadKernelError, RuntimeError) as error:
@@ -179,7 +182,10 @@ def _own_kernel(started: list) -> type:
             package = str(Path(__file__).resolve().parent.parent)
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
             return KernelSpec(
-                argv=[sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                argv=[
+                    *(sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"),
+                    *("--log-level=ERROR", "-f", "{connection_file}"),
+                ],
                 name="python3",
                 display_name="Python 3",
                 language="python",

@@ -104,3 +104,29 @@ def accuracy(discriminator: nn.Module, hr: Tensor, sr: Tensor) -> float:
     """Share of pictures judged rightly: HR above 0, SR below; 0.5 is guessing. hr, sr: (N, 3, crop, crop)."""
     right = (discriminator(hr) > 0).float().mean() + (discriminator(sr) < 0).float().mean()
     return float(right / 2)
+
+
+def gradient_map(discriminator: nn.Module, image: Tensor) -> Tensor:
+    """How much each pixel moves the logit: |dz/dx| summed over channels, (1, 3, crop, crop) to (crop, crop)."""
+    x = image.detach().clone().requires_grad_()
+    with frozen(discriminator):
+        (slope,) = torch.autograd.grad(discriminator(x).sum(), x)
+    return slope[0].abs().sum(0)
+
+
+@torch.no_grad()
+def exchange_map(discriminator: nn.Module, image: Tensor, other: Tensor, tiles: int = 8) -> Tensor:
+    """How far the logit moves when one tile of `image` is replaced by that of `other`, each alone: (tiles, tiles).
+
+    image, other: (1, 3, crop, crop), crop a multiple of tiles. An occlusion map (Zeiler and Fergus 2014,
+    arXiv:1311.2901) with a second picture in the place of grey. Ask in eval mode, where crops do not see each other.
+    """
+    side = image.shape[-1] // tiles
+    tried = [image]
+    for top in range(0, side * tiles, side):
+        for left in range(0, side * tiles, side):
+            mixed = image.clone()
+            mixed[..., top : top + side, left : left + side] = other[..., top : top + side, left : left + side]
+            tried.append(mixed)
+    logits = discriminator(torch.cat(tried)).flatten()
+    return (logits[1:] - logits[0]).reshape(tiles, tiles)

@@ -1,6 +1,7 @@
 """ImageNet networks as judges of pictures: feature maps of VGG, and the LPIPS distance. Frozen, built once."""
 
 from functools import lru_cache
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from srkit.files import SrkitError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+DAMAGED = (RuntimeError, EOFError, UnpicklingError)  # what torch.load says to a file that was cut off
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions in each block, before its pooling
 
 
@@ -59,6 +61,8 @@ def vgg_features(
         layers = _vgg_layers(network, weights, vgg_index(network, layer) + (2 if activation else 1))
     except OSError as error:
         raise _absent(network, error) from error
+    except DAMAGED as error:
+        raise _damaged(network) from error
     return Features(_whole(layers, f"{network} up to {layer}")).to(device)
 
 
@@ -73,9 +77,11 @@ def lpips_network(network: str = "alex", weights: str = "imagenet", device: torc
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            distance = _NoTrainLpips(net=network, pnet_rand=weights == "random", verbose=False)
+            distance = _NoTrainLpips(net=network, pnet_rand=weights == "random")
     except OSError as error:
         raise _absent(network, error) from error
+    except DAMAGED as error:
+        raise _damaged(network) from error
     return _whole(distance.requires_grad_(False), network).to(device)
 
 
@@ -106,11 +112,15 @@ def _absent(network: str, error: OSError) -> SrkitError:
     )
 
 
+def _damaged(name: str) -> SrkitError:
+    return SrkitError(
+        f"the ImageNet weights of {name} in TORCH_HOME are not whole: remove that file to download it anew, "
+        'choose an earlier layer, or choose perceptual_weights="random".'
+    )
+
+
 def _whole(network: nn.Module, name: str) -> nn.Module:
     """The network; refused where a weight is not a number, as in a copy that is not complete."""
     if all(torch.isfinite(p).all() for p in network.parameters()):
         return network
-    raise SrkitError(
-        f"the ImageNet weights of {name} in TORCH_HOME are not whole: remove that file to download it anew, "
-        'choose an earlier layer, or choose perceptual_weights="random".'
-    )
+    raise _damaged(name)

@@ -42,18 +42,17 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path | s
     """Write name.pdf, name.png (200 dpi) and name.csv into folder, and return the three paths.
 
     table: the numbers that the figure shows. caption: what made it (recipe, profile, seed, data); kept as the PDF's
-    Subject and the PNG's Description. All three are written beside and renamed. Raises SrkitError for an empty table.
+    Subject and the PNG's Description. All three are written beside, and renamed when all are whole. Raises SrkitError
+    for an empty table.
     """
     if table.empty:
         raise SrkitError(f"figure {name} has no numbers behind it: give the table that it was drawn from.")
     folder = Path(folder)
     paths = [folder / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
-    with replacing(paths[0]) as beside:
-        figure.savefig(beside, metadata={"Title": name, "Subject": caption, "CreationDate": None})
-    with replacing(paths[1]) as beside:
-        figure.savefig(beside, dpi=200, metadata={"Title": name, "Description": caption})
-    with replacing(paths[2]) as beside:
-        table.to_csv(beside, index=False, float_format="%.6g")
+    with replacing(paths[0]) as pdf, replacing(paths[1]) as png, replacing(paths[2]) as csv:
+        figure.savefig(pdf, metadata={"Title": name, "Subject": caption, "CreationDate": None})
+        figure.savefig(png, dpi=200, metadata={"Title": name, "Description": caption})
+        table.to_csv(csv, index=False, float_format="%.6g")
     return paths
 
 
@@ -97,8 +96,9 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     """
     height, width = pictures[whole].shape[:2]
     columns = (len(pictures) + 1) // 2
-    ratio = 2.2 * width / height
-    figure = plt.figure(figsize=(WIDTH, WIDTH / (ratio + columns) * 2.3), layout="constrained")
+    ratio = min(4.0, 2 * width / height)
+    lines = max(title.count("\n") for title in pictures) + 1
+    figure = plt.figure(figsize=(WIDTH, 2 * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
     grid = figure.add_gridspec(2, columns + 1, width_ratios=[ratio] + [1] * columns)
     axis = figure.add_subplot(grid[:, 0])
     show_picture(axis, pictures[whole], "the whole picture")
@@ -139,13 +139,15 @@ def loss_curves(history: pd.DataFrame) -> Figure:
         for column, label in (("d_hr", "D(HR)"), ("d_sr", "D(SR)")) if name == "d_hr" else ((name, None),):
             line = history.dropna(subset=[column])
             axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
+        axis.margins(y=0.2)  # room for the phases' names
         if name == "d_hr":
-            axis.set_ylim(0, 1)
             axis.legend()
+            answers = history[["d_hr", "d_sr"]]
+            if answers.min().min() >= 0 and answers.max().max() <= 1:  # a Wasserstein critic's have no bounds
+                axis.set_ylim(0, 1)
         elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
             axis.set_yscale("log")
         axis.set_title(units[name])
-        axis.margins(y=0.2)  # room for the phases' names
         _mark_phases(axis, history)
     for axis in axes[-1]:
         axis.set_xlabel("step")

@@ -2,10 +2,25 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from srkit.files import SrkitError
-from srkit.generator import ResidualBlock, SRResNet, Upsampler, count_parameters, multiply_adds, receptive_field
+from srkit.generator import (
+    RRDB,
+    ResidualBlock,
+    ResidualDenseBlock,
+    RRDBNet,
+    SRResNet,
+    TwoStageRRDB,
+    Upsampler,
+    count_parameters,
+    interpolate,
+    multiply_adds,
+    receptive_field,
+    sharpen,
+)
+from srkit.resize import imresize
 
 
 def small(**options) -> SRResNet:
@@ -166,3 +181,77 @@ def test_multiply_adds_are_those_of_the_closed_form():
 def test_multiply_adds_of_a_dense_layer():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 7))
     assert multiply_adds(network, 4, 4) == 3 * 4 * 4 * 7
+
+
+def test_rrdbnet_has_the_parameters_that_esrgan_publishes():
+    assert count_parameters(RRDBNet()) == 16_697_987  # the 16.70 M of arXiv:1809.00219, as the authors' code counts
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("network", [RRDBNet, TwoStageRRDB])
+def test_rrdb_networks_speak_every_scale(network, scale):
+    small = network(scale=scale, channels=8, blocks=1, growth=4)
+    assert small(torch.rand(2, 3, 7, 9)).shape == (2, 3, 7 * scale, 9 * scale)
+
+
+def test_a_residual_dense_block_is_five_convolutions_each_seeing_all_before():
+    block = ResidualDenseBlock(channels=4, growth=3).double()
+    x = torch.randn(1, 4, 6, 6, dtype=torch.float64)
+    maps = [x]
+    for number, conv in enumerate(block.convs):
+        answer = F.conv2d(torch.cat(maps, 1), conv.weight, conv.bias, padding=1)
+        maps.append(torch.where(answer > 0, answer, 0.2 * answer) if number < 4 else answer)
+    torch.testing.assert_close(block(x), x + 0.2 * maps[-1])
+
+
+def test_an_rrdb_scales_the_change_of_three_dense_blocks_once_more():
+    rrdb = RRDB(channels=4, growth=3)
+    x = torch.randn(1, 4, 6, 6)
+    inner = rrdb[2](rrdb[1](rrdb[0](x)))
+    torch.testing.assert_close(rrdb(x), x + 0.2 * (inner - x))
+
+
+def test_dense_blocks_start_with_a_tenth_of_kaimings_deviation():
+    conv = RRDBNet(blocks=1).trunk.body[0][0].convs[0]
+    fan_in = 64 * 9
+    assert float(conv.weight.detach().std()) == pytest.approx(0.1 * (2 / fan_in) ** 0.5, rel=0.05)
+    assert not conv.bias.any()
+
+
+def test_the_two_stages_are_two_modules_the_first_at_lr_size():
+    network = TwoStageRRDB(channels=8, blocks=1, growth=4)
+    lr = torch.rand(1, 3, 10, 12)
+    features = network.stage_one(lr)
+    assert features.shape == (1, 8, 10, 12)
+    torch.testing.assert_close(network.stage_two(features), network(lr))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_network_with_the_bicubic_skip_starts_as_exactly_bicubic(scale):
+    lr = torch.rand(2, 3, 11, 9)
+    network = SRResNet(scale, channels=8, blocks=2, skip=True)
+    torch.testing.assert_close(network(lr), imresize(lr, scale), rtol=0, atol=0)
+    network(lr).square().sum().backward()
+    assert network.tail[0].weight.grad.abs().sum() > 0, "it could not learn"
+
+
+def test_interpolated_weights_lie_between_the_two_networks():
+    psnr, gan = SRResNet(channels=8, blocks=1), SRResNet(channels=8, blocks=1)
+    before = [value.clone() for value in psnr.state_dict().values()]
+    mixed = interpolate(psnr, gan, 0.25).state_dict()
+    for name, value in mixed.items():
+        expected = 0.75 * psnr.state_dict()[name] + 0.25 * gan.state_dict()[name]
+        torch.testing.assert_close(value.double(), expected.double())
+    assert all(torch.equal(a, b) for a, b in zip(before, psnr.state_dict().values(), strict=True))
+    lr = torch.rand(1, 3, 8, 8)
+    for alpha, network in ((0, psnr), (1, gan)):
+        torch.testing.assert_close(interpolate(psnr, gan, alpha).eval()(lr), network.eval()(lr))
+
+
+def test_sharpening_keeps_flat_places_steepens_edges_and_does_nothing_at_0():
+    edge = torch.full((1, 3, 16, 16), 0.3)
+    edge[..., 8:] = 0.6
+    sharper = sharpen(edge, 1.0)
+    torch.testing.assert_close(sharper[..., :3], edge[..., :3])
+    assert (sharper[..., 8] - sharper[..., 7] > 0.31).all()
+    assert sharpen(edge, 0.0) is edge

@@ -71,7 +71,7 @@ case "$*" in
   "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
   "-m pip install"*) echo "$PIP_FIND_LINKS" >> pip.log; exit $(cat pip-fails 2>/dev/null || echo 0) ;;
   "-c import torchvision") exit $(cat torchvision-fails 2>/dev/null || echo 0) ;;
-  "-m srkit"*) for word in "$@"; do echo "$word"; done > "$COURSE_LOG" ;;
+  "-P -m srkit"*) for word in "$@"; do echo "$word"; done > "$COURSE_LOG" ;;
 esac
 """
 
@@ -152,8 +152,8 @@ def test_make_course_passes_its_variables_on_from_any_folder(checkout, tmp_path,
     done = make(checkout, *place, "course", "PROFILE=laptop", "DATA=my pictures", "ONLY=03,05", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     words = (tmp_path / "course.log").read_text().splitlines()
-    given = dict(zip(words[3::2], words[4::2], strict=True))
-    assert words[:3] == ["-m", "srkit", "course"]
+    given = dict(zip(words[4::2], words[5::2], strict=True))
+    assert words[:4] == ["-P", "-m", "srkit", "course"]
     assert {key: given[key] for key in ("--profile", "--recipe", "--only", "--seed")} == {
         "--profile": "laptop",
         "--recipe": "srgan",

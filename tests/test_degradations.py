@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srkit.dataset import decode, find_photographs
+from srkit.degradations import (
+    Bicubic,
+    BlurDown,
+    Camera,
+    Unknown,
+    filtered,
+    gaussian_kernel,
+    motion_kernel,
+    poisson,
+    quantise,
+    shifted,
+)
+from srkit.files import SrkitError
+from srkit.images import to_tensor
+from srkit.resize import imresize
+
+
+@pytest.fixture(scope="module")
+def hr():
+    image = next(iter(decode(find_photographs().valid[:1]).values()))
+    return torch.cat([to_tensor(image[40:136, 60:156]), to_tensor(image[100:196, 200:296])])
+
+
+ALL = [Bicubic(), BlurDown(), Unknown(), Camera(), Camera(each=True)]
+
+
+@pytest.mark.parametrize("degradation", ALL, ids=repr)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_degradation_gives_an_8_bit_picture_of_the_right_size_again_and_again(hr, degradation, scale):
+    lr = degradation(hr, scale, 7)
+    assert lr.shape == (2, 3, 96 // scale, 96 // scale)
+    assert (lr.min() >= 0, lr.max() <= 1) == (True, True)
+    torch.testing.assert_close(lr * 255, (lr * 255).round())
+    assert torch.equal(degradation(hr, scale, 7), lr)
+    assert (lr - imresize(hr, 1 / scale)).abs().mean() < 0.1, "it is not the same scene"
+
+
+@pytest.mark.parametrize("nothing", [BlurDown(0), Unknown(0), Camera(strength=0), Camera(True, 0)], ids=repr)
+def test_a_strength_of_zero_is_exactly_bicubic(hr, nothing):
+    assert torch.equal(nothing(hr, 4, 5), Bicubic()(hr, 4))
+
+
+def test_mild_moves_every_picture_alike_and_wild_each_its_own_way(hr):
+    twice = hr[:1].repeat(2, 1, 1, 1)
+    quiet = [Camera(each=each)(twice, 4, 3) for each in (False, True)]
+    noise = (quiet[0][0] - quiet[0][1]).abs().mean()
+    assert 0 < noise < 0.05, "noise is drawn anew"
+    assert (quiet[1][0] - quiet[1][1]).abs().mean() > 1.2 * noise
+    assert torch.equal(Unknown()(twice, 4, 1)[0], Unknown()(twice, 4, 2)[1]), "unknown is one blur, without noise"
+
+
+def test_a_gaussian_kernels_moments_are_its_sigmas_turned():
+    kernel = gaussian_kernel(3.0, 1.5, math.pi / 6)
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    reach = kernel.shape[0] // 2
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
+    moments = [float((kernel * part).sum()) for part in (x * x, y * y, x * y)]
+    c, s = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    expected = [9 * c * c + 2.25 * s * s, 9 * s * s + 2.25 * c * c, (9 - 2.25) * s * c]
+    assert moments == pytest.approx(expected, rel=0.05)
+
+
+def test_a_motion_kernel_is_a_stroke_of_its_length_and_angle():
+    for length, angle in ((6.0, 0.0), (9.0, math.pi / 2), (8.0, math.pi / 5)):
+        kernel = motion_kernel(length, angle)
+        middle = kernel.shape[0] // 2
+        y, x = torch.meshgrid(*[torch.arange(kernel.shape[0]) - float(middle)] * 2, indexing="ij")
+        assert kernel.sum() == pytest.approx(1, abs=1e-5)
+        along = x * math.cos(angle) + y * math.sin(angle)
+        across = y * math.cos(angle) - x * math.sin(angle)
+        assert float((kernel * along).sum()) == pytest.approx(0, abs=1e-3)
+        assert float((kernel * along**2).sum()) == pytest.approx(length**2 / 12, abs=0.35)  # of a uniform stroke
+        assert float((kernel * across**2).sum()) < 0.35
+    point = motion_kernel(0.0, 1.0)
+    assert point.max() == 1
+
+
+def test_filtering_is_each_pictures_own_true_convolution():
+    x, kernels = torch.rand(2, 3, 12, 12), torch.rand(2, 5, 5)
+    ours = filtered(x, kernels)
+    for picture, kernel, answer in zip(x, kernels, ours, strict=True):
+        padded = F.pad(picture[None], [2] * 4, mode="replicate")[0]
+        row, column = 4, 7
+        by_hand = sum(kernel[a, b] * padded[:, row + 2 + 2 - a, column + 2 + 2 - b] for a in range(5) for b in range(5))
+        torch.testing.assert_close(answer[:, row, column], by_hand)
+
+
+def test_a_shift_by_whole_pixels_moves_down_and_right():
+    x = torch.rand(2, 3, 16, 20)
+    moved = shifted(x, torch.tensor([[2.0, 3.0], [-1.0, 0.0]]))
+    torch.testing.assert_close(moved[0, :, 4:-2, 5:-2], x[0, :, 2:-4, 2:-5], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved[1, :, 2:-3, 2:-2], x[1, :, 3:-2, 2:-2], atol=1e-4, rtol=0)
+
+
+def test_photon_noise_has_poissons_mean_and_variance():
+    level, strength, peak = 0.4, 1.5, 400.0
+    noisy = poisson(torch.full((1, 1, 400, 400), level), strength, torch.Generator().manual_seed(0), peak)
+    assert float(noisy.mean()) == pytest.approx(level, rel=0.005)
+    assert float(noisy.var()) == pytest.approx(level * strength**2 / peak, rel=0.02)
+
+
+def test_quantising_is_what_a_file_does():
+    x = torch.tensor([-0.2, 0.0, 0.5, 0.9999, 1.3])
+    assert (quantise(x) * 255).tolist() == pytest.approx([0, 0, 128, 255, 255])
+
+
+def test_a_negative_strength_is_refused():
+    with pytest.raises(SrkitError, match="below 0"):
+        Camera(strength=-1)

@@ -1,0 +1,351 @@
+"""Losses against closed forms, torch's own and torchvision's; the feature network stays as it was."""
+
+import math
+import urllib.error
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision import models
+from torchvision.transforms import Normalize
+
+from srkit import features as features_module
+from srkit.features import vgg_features, vgg_index
+from srkit.files import SrkitError
+from srkit.losses import (
+    LPIPS,
+    Adversarial,
+    Perceptual,
+    Pixel,
+    RelativisticAverage,
+    Wasserstein,
+    gradient_penalty,
+)
+
+# Where Simonyan and Zisserman's layers are in torchvision's `features`, as its users know them.
+VGG19 = {"conv1_1": 0, "conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv4_4": 25, "conv5_4": 34}
+VGG16 = {"conv1_2": 2, "conv2_2": 7, "conv3_3": 14, "conv4_3": 21, "conv5_3": 28}
+
+
+@pytest.fixture(autouse=True)
+def _forget_networks():
+    """Each test builds its own feature networks, and sees its own TORCH_HOME."""
+    vgg_features.cache_clear()
+    yield
+    vgg_features.cache_clear()
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+
+
+def test_pixel_losses_are_means():
+    sr, hr = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.25, 0.5])
+    assert Pixel("mse")(sr, hr) == pytest.approx((0.25**2 + 0.5**2) / 3)
+    assert Pixel("l1")(sr, hr) == pytest.approx(0.75 / 3)
+
+
+def test_mse_prefers_the_mean_of_what_may_be_and_l1_its_median():
+    truths = torch.tensor([0.0, 0.1, 0.8])
+    answers = torch.linspace(0, 1, 101)
+    best = {
+        kind: answers[min(range(101), key=lambda i: Pixel(kind)(answers[i].expand(3), truths))]
+        for kind in ("mse", "l1")
+    }
+    assert best["mse"] == pytest.approx(0.3)
+    assert best["l1"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("scale", [1, 30])  # 30: where log(1 - sigmoid) is infinite in float32
+def test_vanilla_adversarial_loss_is_torchs_cross_entropy(scale):
+    torch.manual_seed(0)
+    real, fake = scale * torch.randn(2, 16, 1)
+    ones, zeros = torch.ones(16, 1), torch.zeros(16, 1)
+    bce = F.binary_cross_entropy_with_logits
+    loss = Adversarial("vanilla")
+    torch.testing.assert_close(loss.for_discriminator(real, fake), bce(real, ones) + bce(fake, zeros))
+    torch.testing.assert_close(loss.for_generator(fake), bce(fake, ones))
+
+
+def test_vanilla_adversarial_loss_in_closed_form():
+    zero = torch.zeros(4, 1)
+    assert Adversarial().for_discriminator(zero, zero).item() == pytest.approx(2 * torch.log(torch.tensor(2.0)).item())
+    z = torch.tensor([[-6.0]], requires_grad=True)
+    Adversarial().for_generator(z).backward()
+    assert z.grad.item() == pytest.approx(torch.sigmoid(torch.tensor(-6.0)).item() - 1)  # it does not saturate
+
+
+def test_vanilla_adversarial_loss_stays_finite_where_a_probability_rounds_to_one():
+    fake = torch.tensor([[200.0]], requires_grad=True)
+    loss = Adversarial().for_discriminator(torch.tensor([[-200.0]]), fake)
+    loss.backward()
+    assert loss.item() == pytest.approx(400)
+    assert fake.grad.item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Pixel("mae"),
+        lambda: Perceptual(network="vgg20"),
+        lambda: Perceptual(layer="conv5_5"),
+        lambda: Perceptual(network="vgg16", layer="conv5_4"),
+        lambda: Perceptual(weights="cifar"),
+        lambda: Adversarial("lsq"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_good_ones(make):
+    with pytest.raises(SrkitError, match="choose one of"):
+        make()
+
+
+@pytest.mark.parametrize(("network", "places"), [("vgg16", VGG16), ("vgg19", VGG19)])
+def test_layers_are_where_torchvision_has_them(network, places):
+    with torch.device("meta"):
+        whole = getattr(models, network)().features
+    blocks = [[]]
+    for position, layer in enumerate(whole):
+        if isinstance(layer, nn.Conv2d):
+            blocks[-1].append(position)
+        elif isinstance(layer, nn.MaxPool2d):
+            blocks.append([])
+    counted = {f"conv{b}_{n}": place for b, block in enumerate(blocks, 1) for n, place in enumerate(block, 1)}
+    assert {layer: vgg_index(network, layer) for layer in counted} == counted
+    assert {layer: counted[layer] for layer in places} == places
+    assert all(isinstance(whole[place + 1], nn.ReLU) for place in counted.values())
+
+
+@pytest.mark.parametrize("layer", ["conv1_2", "conv3_4", "conv5_4"])
+def test_the_network_ends_with_the_relu_after_the_layer(layer):
+    network = vgg_features("vgg19", layer, "random")
+    assert len(network.layers) == VGG19[layer] + 2
+    assert isinstance(network.layers[-1], nn.ReLU)
+    pools = int(layer[4]) - 1
+    maps = network(torch.rand(1, 3, 32, 32))
+    assert maps.shape[-1] == 32 // 2**pools
+    assert maps.min() == 0
+
+
+def test_perceptual_loss_is_the_distance_behind_torchvisions_normalisation(pair):
+    network = vgg_features("vgg19", "conv2_2", "random")
+    normalise = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    with torch.no_grad():
+        sr, hr = (network.layers(normalise(image)) for image in pair)
+        expected = (sr - hr).square().mean()
+        unnormalised = (network.layers(pair[0]) - network.layers(pair[1])).square().mean()
+    loss = Perceptual("vgg19", "conv2_2", weights="random")(*pair)
+    torch.testing.assert_close(loss, expected)
+    assert not torch.isclose(loss, unnormalised, rtol=0.1)
+
+
+def test_perceptual_loss_has_a_gradient_for_sr_and_none_for_hr(pair):
+    sr, hr = (image.requires_grad_() for image in pair)
+    loss = Perceptual("vgg19", "conv5_4", weights="random")(sr, hr)
+    loss.backward()
+    assert torch.isfinite(sr.grad).all()
+    assert sr.grad.abs().sum() > 0
+    assert hr.grad is None
+
+
+def test_perceptual_gradient_is_the_slope_of_the_loss(pair):
+    sr, hr = pair
+    loss = Perceptual("vgg19", "conv1_2", weights="random")
+    sr.requires_grad_()
+    (slope,) = torch.autograd.grad(loss(sr, hr), sr)
+    with torch.no_grad():
+        way = 1e-2 * slope / slope.norm()
+        rise = loss(sr + way, hr) - loss(sr - way, hr)
+    assert rise.item() == pytest.approx(2 * (way * slope).sum().item(), rel=0.02)
+
+
+def test_perceptual_loss_of_a_picture_with_itself_is_zero(pair):
+    assert Perceptual("vgg16", "conv2_2", weights="random")(pair[0], pair[0]) == 0
+
+
+def test_the_feature_network_never_changes(pair):
+    network = vgg_features("vgg19", "conv2_2", "random")
+    before = [p.clone() for p in network.parameters()]
+    sr = pair[0].requires_grad_()
+    adam = torch.optim.Adam([sr], lr=0.1)
+    network.train()
+    for _ in range(3):
+        Perceptual("vgg19", "conv2_2", weights="random")(sr, pair[1]).backward()
+        adam.step()
+    assert not any(module.training for module in network.modules())
+    assert all(not p.requires_grad and p.grad is None for p in network.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+    assert vgg_features("vgg19", "conv2_2", "random") is network
+
+
+def test_random_weights_are_the_same_on_every_call_and_leave_the_callers_chance_alone():
+    torch.manual_seed(1)
+    first = vgg_features("vgg16", "conv2_1", "random")
+    drawn = torch.rand(3)
+    vgg_features.cache_clear()
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), drawn)
+    second = vgg_features("vgg16", "conv2_1", "random")
+    assert second is not first
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def offline(*args, **kwargs):
+    raise urllib.error.URLError("no route to host")
+
+
+def test_missing_weights_name_three_ways_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(SrkitError, match="vgg19.*no route to host") as refused:
+        Perceptual("vgg19", "conv1_1").ready("cpu")
+    for way in ("connect to the internet once", "TORCH_HOME", 'perceptual_weights="random"'):
+        assert way in str(refused.value)
+
+
+def test_weights_that_are_no_numbers_are_refused(monkeypatch):
+    whole = features_module._vgg_layers
+
+    def damaged(*args):
+        layers = whole(*args)
+        layers[0].weight.data[0, 0, 0, 0] = float("nan")
+        return layers
+
+    monkeypatch.setattr(features_module, "_vgg_layers", damaged)
+    with pytest.raises(SrkitError, match="vgg19 up to conv1_2 .*not whole"):
+        vgg_features("vgg19", "conv1_2", "random")
+
+
+def test_a_truncated_file_of_weights_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / models.VGG16_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(SrkitError, match=r"vgg16.*not whole"):
+        vgg_features("vgg16", "conv1_1")
+
+
+def test_imagenet_features_are_torchvisions(imagenet, pair):
+    whole = models.vgg19(weights="IMAGENET1K_V1").features.eval()
+    normalise = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    with torch.no_grad():
+        expected = whole[:18](normalise(pair[0]))  # conv3_4 is number 16, its ReLU 17
+        torch.testing.assert_close(vgg_features("vgg19", "conv3_4", "imagenet")(pair[0]), expected)
+
+
+def test_imagenet_weights_that_are_not_whole_are_refused(imagenet):
+    with pytest.raises(SrkitError, match="up to conv5_4 .*not whole"):
+        vgg_features("vgg19", "conv5_4", "imagenet")
+
+
+def test_gradient_penalty_of_a_linear_critic_is_its_slope_away_from_one():
+    weight = torch.randn(3 * 8 * 8)
+    hr, sr = torch.rand(2, 4, 3, 8, 8)
+    penalty = gradient_penalty(lambda image: image.flatten(1) @ weight, hr, sr)
+    torch.testing.assert_close(penalty, (weight.norm() - 1) ** 2)
+
+
+def test_charbonnier_is_an_l1_that_is_smooth_at_zero():
+    sr, hr = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.2, 0.0])
+    by_hand = (0.001 + (0.09 + 1e-6) ** 0.5 + (1 + 1e-6) ** 0.5) / 3
+    assert float(Pixel("charbonnier")(sr, hr)) == pytest.approx(by_hand, rel=1e-5)
+    x = torch.zeros(4, requires_grad=True)
+    Pixel("charbonnier")(x, torch.zeros(4)).backward()
+    assert torch.equal(x.grad, torch.zeros(4))
+
+
+def test_relativistic_average_loss_by_hand_on_four_numbers():
+    real, fake = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [1.0]])
+
+    def log_sigmoid(x):
+        return -math.log1p(math.exp(-x))
+
+    # mean(real) = 1, mean(fake) = 0: D(real) = sigmoid(2), sigmoid(0); D(fake) = sigmoid(-2), sigmoid(0)
+    judged = -(log_sigmoid(2) + log_sigmoid(0)) / 2 - (log_sigmoid(2) + log_sigmoid(0)) / 2
+    fooled = -(log_sigmoid(-2) + log_sigmoid(0)) / 2 - (log_sigmoid(-2) + log_sigmoid(0)) / 2
+    assert float(RelativisticAverage().for_discriminator(real, fake)) == pytest.approx(judged)
+    assert float(RelativisticAverage().for_generator(fake, real)) == pytest.approx(fooled)
+
+
+@pytest.mark.parametrize(
+    ("kind", "judged", "fooled"),
+    [("least_squares", (1 + 0.25 + 1 + 9) / 4, (4 + 4) / 4), ("hinge", (0 + 0.5 + 0 + 4) / 2, -(-1 + 3) / 2)],
+)
+def test_least_squares_and_hinge_by_hand_on_four_numbers(kind, judged, fooled):
+    real, fake = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [3.0]])
+    assert float(Adversarial(kind).for_discriminator(real, fake)) == pytest.approx(judged)
+    assert float(Adversarial(kind).for_generator(fake)) == pytest.approx(fooled)
+
+
+def test_wasserstein_is_a_difference_of_means():
+    real, fake = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [4.0]])
+    assert float(Wasserstein().for_discriminator(real, fake)) == pytest.approx(0.25)
+    assert float(Wasserstein().for_generator(fake)) == pytest.approx(-1.5)
+    with pytest.raises(SrkitError, match="penalty above 0"):
+        Wasserstein(penalty=0)
+
+
+def test_gradient_penaltys_second_derivative_reaches_the_critic():
+    scale = torch.tensor(3.0, requires_grad=True)
+    direction = F.normalize(torch.randn(12), dim=0)
+    hr, sr = torch.rand(2, 5, 3, 2, 2)
+    gradient_penalty(lambda x: scale * (x.flatten(1) @ direction), hr, sr).backward()
+    assert float(scale.grad) == pytest.approx(2 * (3.0 - 1))  # d (s - 1)**2 / ds
+
+
+CONTENT = [Pixel("mse"), Pixel("l1"), Pixel("charbonnier"), LPIPS(weights="random"), Perceptual(weights="random")]
+CONTENT += [Perceptual("vgg16", "conv5_3", activation=False, distance="l1", weights="random")]
+
+
+@pytest.mark.parametrize("loss", CONTENT, ids=repr)
+def test_every_content_loss_moves_sr_is_nothing_at_hr_and_leaves_its_network_alone(loss):
+    sr, hr = torch.rand(2, 2, 3, 48, 48)
+    network = loss.ready("cpu") if hasattr(loss, "ready") else torch.nn.Identity()
+    before = [value.clone() for value in network.state_dict().values()]
+    sr.requires_grad_()
+    value = loss(sr, hr)
+    value.backward()
+    assert value.shape == ()
+    assert torch.isfinite(sr.grad).all()
+    assert sr.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in network.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
+    assert float(loss(hr, hr)) == pytest.approx(0.001 if loss == Pixel("charbonnier") else 0.0, abs=1e-6)
+
+
+ADVERSARIAL = [*map(Adversarial, ("vanilla", "least_squares", "hinge")), RelativisticAverage(), Wasserstein()]
+
+
+@pytest.mark.parametrize("loss", ADVERSARIAL, ids=repr)
+def test_every_adversarial_loss_pulls_sr_towards_hr(loss):
+    fake, real = torch.tensor([[0.3], [0.2]], requires_grad=True), torch.tensor([[0.5], [0.1]])
+    value = loss.for_generator(fake, real) if hasattr(loss, "needs_real") else loss.for_generator(fake)
+    value.backward()
+    assert (fake.grad < 0).all(), "raising D(SR) must lower the generator's loss"
+    fake.grad = None
+    loss.for_discriminator(real, fake).backward()
+    assert (fake.grad > 0).all(), "lowering D(SR) must lower the discriminator's loss"
+
+
+def test_features_before_activation_are_those_that_relu_makes_the_ones_after():
+    image = torch.rand(1, 3, 32, 32)
+    before = vgg_features("vgg19", "conv3_2", "random", activation=False)(image)
+    after = vgg_features("vgg19", "conv3_2", "random", activation=True)(image)
+    assert (before < 0).any()
+    torch.testing.assert_close(after, before.clamp(min=0))
+
+
+def test_lpips_as_a_loss_is_torchmetrics_own(imagenet):
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    sr, hr = torch.rand(2, 2, 3, 64, 64)
+    theirs = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)(sr, hr)
+    torch.testing.assert_close(LPIPS("alex")(sr, hr), theirs)
+
+
+@pytest.mark.parametrize("wrong", [lambda: Adversarial("wgan"), lambda: Pixel("l3"), lambda: LPIPS("resnet")])
+def test_unknown_losses_are_refused_with_the_known_ones(wrong):
+    with pytest.raises(SrkitError, match="choose one of"):
+        wrong()
