@@ -81,7 +81,7 @@ def run_course(
         (executed / chapter.path.name).unlink(missing_ok=True)
 
     done = []
-    with Progress(sum(chapter.code_cells for chapter in chosen), f"course, {profile} profile") as bar:
+    with Progress(sum(chapter.code_cells + 1 for chapter in chosen), f"course, {profile} profile") as bar:
         for chapter in chosen:
             copy = executed / chapter.path.name
             done.append(_run(chapter, taken[chapter.name], copy, drawn, lambda name=chapter.name: bar.update(1, name)))
