@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from srkit.files import SrkitError
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its status: 0 all that was asked is there, 1 an error, 2 wrong usage, 130 stopped."""
     options = _parser().parse_args(argv)
+    warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
     try:
         return options.run(options) or 0
     except SrkitError as error:

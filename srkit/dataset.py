@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from srkit.files import SrkitError
-from srkit.images import SUFFIXES, read_image
+from srkit.images import SUFFIXES, picture_mode, read_image
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
 # motorcycle_left from a hand's breadth further, and a picture's twin must never stand on the other side of the split.
@@ -56,15 +56,21 @@ def find_photographs(data: str | Path = "starter") -> Photographs:
 def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     """Decode pictures to uint8 (H, W, 3), once; those that do not open are left out, each named by a warning.
 
-    Raises SrkitError where none opens.
+    Grey, transparent and palette pictures are read as RGB, and named too. Raises SrkitError where none opens.
     """
-    images, bad = {}, []
+    images, bad, other = {}, [], []
     for path in paths:
         try:
             images[path] = read_image(path)
+            mode = picture_mode(path)
+            if mode not in ("RGB", "CMYK", "YCbCr"):
+                other.append(f"{path.name} ({mode})")
         except SrkitError as error:
             bad.append(path)
             warnings.warn(f"left out: {error}", stacklevel=2)
+    if other:
+        names = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+        warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=2)
     if not images:
         named = bad[0].parent if bad else "this list"
         raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")

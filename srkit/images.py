@@ -38,6 +38,12 @@ def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
         raise SrkitError(f"{path} does not open as a picture ({reason}): replace it or leave it out.") from error
 
 
+def picture_mode(path: Path | str) -> str:
+    """Pillow's name for how a file keeps its pixels: "RGB", "L" for grey, "RGBA", "P" for a palette ..."""
+    with Image.open(path) as picture:
+        return picture.mode
+
+
 def write_image(path: Path | str, image: np.ndarray) -> None:
     """Write a uint8 picture (H, W, 3) or (H, W), lossless where the format allows, beside and renamed."""
     with replacing(path) as beside:

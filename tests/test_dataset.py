@@ -92,4 +92,5 @@ def test_files_that_do_not_open_are_named_and_left_out(tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_grey_transparent_and_palette_pictures_are_read_as_rgb(tmp_path, mode):
     path = picture(tmp_path / "odd.png", mode=mode)
-    assert decode([path])[path].shape == (48, 64, 3)
+    with pytest.warns(UserWarning, match=rf"read as RGB.*odd\.png \({mode}\)"):
+        assert decode([path])[path].shape == (48, 64, 3)
