@@ -175,4 +175,6 @@ def load_weights(network: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise SrkitError(f"{path} does not open as weights ({error}): train them anew.") from error
     except RuntimeError as error:
-        raise SrkitError(f"{path} holds the weights of another network than this {type(network).__name__}.") from error
+        raise SrkitError(
+            f"{path} holds the weights of another network than this {type(network).__name__}: name the recipe it is of."
+        ) from error
