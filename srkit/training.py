@@ -59,7 +59,8 @@ def train(
     photographs = find_photographs(data)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
-    if run.may_go_on(config, resume, force) and run.done:
+    going_on = run.may_go_on(config, resume, force)
+    if going_on and run.done:
         return run
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
@@ -68,7 +69,7 @@ def train(
     patches = Patches(decode(photographs.train), recipe.scale, recipe.crop, recipe.degradation, seed)
     count, side = profile.validate_on
     valid = [middle(image, side, recipe.scale) for image in decode(photographs.valid[:count]).values()]
-    if not resume:
+    if not going_on:
         run.clear()
     run.write_config(config | {"device": _device_name(device)})
     trainer = Trainer(Learner(recipe, device, seed, profile.compile), profile, patches, valid, run)

@@ -1,4 +1,5 @@
 import math
+import shutil
 import signal
 from dataclasses import replace
 
@@ -111,6 +112,13 @@ def test_a_run_is_never_written_over_unasked(run):
         train("srgan", replace(TINY, channels=4), runs=run.folder.parent, resume=True)
     before = run.weights("gan").read_bytes()
     assert train("srgan", TINY, runs=run.folder.parent, resume=True).weights("gan").read_bytes() == before
+
+
+def test_a_checkpoint_without_its_record_is_not_gone_on_with(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / run.folder.name)
+    (tmp_path / run.folder.name / "config.json").unlink()  # whatever that was trained on, nobody can tell
+    again = train("srgan", replace(TINY, psnr_steps=2, gan_steps=1), runs=tmp_path, resume=True)
+    assert again.history()["step"].max() == 3
 
 
 def test_another_scale_has_its_own_folder_and_network(tmp_path):
