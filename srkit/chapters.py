@@ -16,6 +16,13 @@ def home() -> Path:
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
+def recipe_names(recipe: str) -> list[str]:
+    """The recipes that a RECIPE parameter means: itself, or for "all" every one, with srgan, the course's own, last."""
+    from srkit.recipes import RECIPES, find_recipe
+
+    return sorted(RECIPES, key=lambda name: name == "srgan") if recipe == "all" else [find_recipe(recipe).name]
+
+
 def environment(profile: str, seed: int) -> str:
     """One line for the top of a notebook: device, versions, profile, seed."""
     import platform

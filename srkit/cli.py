@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument(
         "--figures", type=Path, metavar="DIR", help="where figures go (default: the project's figures/)"
     )
-    course.add_argument("--recipe", default="srgan", metavar="R", help="the system to train (default: srgan)")
+    course.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
     course.add_argument(
         "--set",
         action="append",
@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     _training_options(train)
     train.add_argument("--scale", type=int, metavar="S", help="instead of the recipe's scale")
     train.add_argument("--crop", type=int, metavar="PX", help="side of the HR crops, instead of the recipe's")
+    train.add_argument("--batch", type=int, metavar="N", help="crops a step, instead of the recipe's")
+    train.add_argument(
+        "--accumulate", type=int, default=1, metavar="N", help="take each batch in N pieces: less memory"
+    )
+    train.add_argument("--max-minutes", type=float, metavar="M", help="save and stop after so long; --resume goes on")
+    train.add_argument("--cache", type=Path, metavar="DIR", help="where large sets lie decoded (default: data/cache)")
     train.add_argument(
         "--perceptual-weights", choices=["imagenet", "random"], help="of the VGG; smoke takes random ones by itself"
     )
@@ -62,13 +68,25 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on where a run stopped; start where there is none")
     again.add_argument("--force", action="store_true", help="start anew over an earlier run")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "PSNR-Y and SSIM-Y of methods on a folder of HR images")
+    evaluate = _command(commands, "evaluate", _evaluate, "PSNR, SSIM and LPIPS of methods on a folder of HR images")
     evaluate.add_argument(
-        "what", nargs="+", metavar="WHAT", help="bicubic, nearest, a run's folder, or a recipe: its newest run"
+        "what",
+        nargs="+",
+        metavar="WHAT",
+        help="bicubic, nearest, a run's folder, a recipe (its newest run), or a folder of ready-made SR images",
     )
     evaluate.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of HR images")
     evaluate.add_argument("--scale", type=int, required=True, metavar="S")
-    evaluate.add_argument("--csv", type=Path, metavar="FILE", help="one line an image and method")
+    evaluate.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="one line an image and method, added at once; what it holds already is not done again",
+    )
+    evaluate.add_argument(
+        "--table", type=Path, metavar="FILE", help="the means as a table: LaTeX (.tex) or Markdown (.md)"
+    )
+    evaluate.add_argument("--no-lpips", action="store_true", help="leave LPIPS out, which takes longest")
     evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
     evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
     return parser
@@ -140,6 +158,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from srkit.health import in_words
     from srkit.training import train
 
     run = train(
@@ -149,40 +168,63 @@ def _train(options: argparse.Namespace) -> None:
         data=options.data,
         scale=options.scale,
         crop=options.crop,
+        batch=options.batch,
+        accumulate=options.accumulate,
+        max_minutes=options.max_minutes,
+        cache=options.cache,
         runs=options.runs or home() / "runs",
         resume=options.resume,
         force=options.force,
         perceptual_weights=options.perceptual_weights,
     )
+    if (run.folder / "history.csv").exists():
+        print(in_words(run.history()))
     print(f"{run.label}: {run.folder}")
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> int:
+    import torch
+    from torch import nn
+
     from srkit.dataset import find_pictures
-    from srkit.evaluation import evaluate, summary
-    from srkit.files import replacing
+    from srkit.evaluation import costs, evaluate, summary
+    from srkit.metrics import lpips_judge
+    from srkit.tables import protocol, write_table
 
     images = find_pictures(options.images)
     if not images:
         raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    methods = {}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    methods, problems = {}, []
     for what in options.what:
         name, method = _method(what, options.scale, options.runs or home() / "runs")
-        methods[name] = method
-    table = evaluate(methods, images, options.scale, save=options.save)
-    if options.csv:
-        with replacing(options.csv) as beside:
-            table.to_csv(beside, index=False)
-    means = summary(table).to_string(index=False, float_format="{:.4f}".format, formatters={"psnr_y": "{:.2f}".format})
-    print(
-        f"{means}\nPSNR (dB) and SSIM on BT.601 luma, {options.scale} pixels of border shaved, means over the images."
+        name = f"{Path(what).resolve().parent.name}-{name}" if name in methods else name
+        methods[name] = method.to(device) if isinstance(method, nn.Module) else method
+    lpips = None if options.no_lpips else lpips_judge(device)
+    table = evaluate(
+        methods,
+        images,
+        options.scale,
+        lpips=lpips,
+        save=options.save,
+        csv=options.csv,
+        problems=problems,
     )
-    for written in filter(None, (options.csv, options.save)):
+    means = summary(table).merge(costs(methods, options.scale)).dropna(axis="columns", how="all")
+    print(means.round(4).to_string(index=False, na_rep=""))
+    print(f"{protocol(options.scale)}; means over the images. mos_estimate is guessed from PSNR, nobody was asked.")
+    if options.table:
+        write_table(options.table, table)
+    for written in filter(None, (options.csv, options.table, options.save)):
         print(written)
+    for problem in problems:
+        print(f"srkit: left out: {problem}", file=sys.stderr)
+    return int(bool(problems))
 
 
 def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
     """The name and the method that a word on the command line means."""
+    from srkit.dataset import find_pictures
     from srkit.recipes import RECIPES
     from srkit.runs import Run, find_runs
 
@@ -194,10 +236,14 @@ def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
             raise SrkitError(f"{runs} holds no trained run of {what} at x{scale}: srkit train {what} makes one.")
         print(f"{what}: {found[-1].folder} ({found[-1].label})")
         return what, found[-1].generator()
+    folder = Path(what).resolve()
+    if folder.is_dir() and not (folder / "config.json").exists() and find_pictures(folder):
+        taken = folder.name in ("bicubic", "nearest", *RECIPES)
+        return f"{folder.parent.name}-{folder.name}" if taken else folder.name, folder
     if not Path(what).is_dir():
         known = ", ".join(["bicubic", "nearest", *RECIPES])
-        raise SrkitError(f"{what!r} is no method: give the folder of a run, or one of {known}.")
-    run = Run(Path(what).resolve())
+        raise SrkitError(f"{what!r} is no method: give the folder of a run or of SR images, or one of {known}.")
+    run = Run(folder)
     if run.scale != scale:
         raise SrkitError(
             f"{what} was trained for x{run.scale} and cannot be scored at x{scale}: use --scale {run.scale}."

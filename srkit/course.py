@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.chapters import Chapter, chapters, check_parameters, choose, home
+from srkit.chapters import Chapter, chapters, check_parameters, choose, home, recipe_names
 from srkit.doctor import doctor
 from srkit.files import SrkitError
 from srkit.progress import Progress
@@ -51,11 +51,10 @@ def run_course(
     """
     from srkit.dataset import find_photographs
     from srkit.profiles import find_profile
-    from srkit.recipes import find_recipe
 
     settings = settings or {}
     find_profile(profile)
-    find_recipe(recipe)
+    one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
     folder = Path(data).expanduser()
     data = str(folder.resolve()) if folder.is_dir() and data != "starter" else data
@@ -75,7 +74,8 @@ def run_course(
     if unknown:
         known = ", ".join(sorted({name for chapter in chosen for name in chapter.parameters}))
         raise SrkitError(f"No notebook has a parameter {', '.join(sorted(unknown))}: they know {known}.")
-    taken = {c.name: given | {k: v for k, v in settings.items() if k in c.parameters} for c in chosen}
+    given = {c.name: given | {"RECIPE": recipe if c.number in ("05", "06") else one} for c in chosen}
+    taken = {c.name: given[c.name] | {k: v for k, v in settings.items() if k in c.parameters} for c in chosen}
     for chapter in chosen:
         check_parameters(chapter, taken[chapter.name])
         (executed / chapter.path.name).unlink(missing_ok=True)

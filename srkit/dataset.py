@@ -1,21 +1,24 @@
 """Where photographs come from: the starter set inside scikit-image, or any folder."""
 
 import hashlib
+import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, replacing
 from srkit.images import SUFFIXES, picture_mode, read_image
+from srkit.progress import Progress
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
 # motorcycle_left from a hand's breadth further, and a picture's twin must never stand on the other side of the split.
 STARTER_TRAIN = ("astronaut.png", "coffee.png", "motorcycle_left.png")
 STARTER_VALID = ("chelsea.png", "rocket.jpg")
+LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,62 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
 
     Grey, transparent and palette pictures are read as RGB, and named too. Raises SrkitError where none opens.
     """
-    images, bad, other = {}, [], []
-    for path in paths:
+    paths = list(paths)
+    return {paths[number]: image for number, image in _opened(paths)}
+
+
+def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
+    bad, other = [], []
+    for number, path in enumerate(paths):
         try:
-            images[path] = read_image(path)
-            mode = picture_mode(path)
-            if mode not in ("RGB", "CMYK", "YCbCr"):
-                other.append(f"{path.name} ({mode})")
+            image, mode = read_image(path), picture_mode(path)
         except SrkitError as error:
             bad.append(path)
-            warnings.warn(f"left out: {error}", stacklevel=2)
+            warnings.warn(f"left out: {error}", stacklevel=3)
+            continue
+        if mode not in ("RGB", "CMYK", "YCbCr"):
+            other.append(f"{path.name} ({mode})")
+        yield number, image
     if other:
         names = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=2)
-    if not images:
+        warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=3)
+    if len(bad) == len(paths):
         named = bad[0].parent if bad else "this list"
         raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")
+
+
+def decode_all(photographs: Photographs, cache: Path) -> tuple[dict[Path, np.ndarray], Path | None]:
+    """The training photographs, decoded; of a large set into a file below `cache`, so that memory stays small.
+
+    Returns them, and the folder of that file or None. The next run on the same photographs finds it there.
+    """
+    if sum(path.stat().st_size for path in photographs.train) < LARGE:
+        return decode(photographs.train), None
+    paths, folder = photographs.train, cache / f"{photographs.name}-{photographs.fingerprint}"
+    images = stored(folder / "hr.u8", _opened(list(paths)), len(paths), "decoding, once")
+    return {paths[number]: image for number, image in images.items()}, folder
+
+
+def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> dict[int, np.ndarray]:
+    """Numbered uint8 pictures (H, W, 3) in one memory-mapped file; taken from `pictures` where it is not there yet.
+
+    The file holds nothing but pixels; the JSON beside it, which is written last, has number and shape of each picture.
+    """
+    index = path.with_suffix(".json")
+    shapes = json.loads(index.read_text()) if index.exists() and path.exists() else None
+    if shapes is None or path.stat().st_size != sum(height * width * 3 for _, height, width in shapes):
+        shapes = []
+        with replacing(index) as beside_index:
+            with replacing(path) as beside, beside.open("wb") as file, Progress(total, label) as bar:
+                for number, picture in pictures:
+                    file.write(np.ascontiguousarray(picture))
+                    shapes.append((number, *picture.shape[:2]))
+                    bar.update(number + 1 - bar.done)
+            beside_index.write_text(json.dumps(shapes))
+    flat, start, images = np.memmap(path, np.uint8, "c"), 0, {}
+    for number, height, width in shapes:
+        images[number] = flat[start : start + height * width * 3].reshape(height, width, 3)
+        start += height * width * 3
     return images
 
 

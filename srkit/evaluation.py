@@ -1,67 +1,59 @@
-"""Scores by the protocol of the super-resolution papers, and the table that they go into.
+"""Scores by the protocol of the super-resolution papers, picture by picture, and the table that they go into.
 
 The protocol: HR cropped to a multiple of the scale; BT.601 luma on 16..235 rounded to 8 bits; a border of `scale`
 pixels shaved; PSNR with peak 255; SSIM with an 11 x 11 Gaussian of sigma 1.5 where it fits whole. Bicubic is computed
-on the luma with the LR left unrounded, as the papers' rows are; a network gets the LR as an 8-bit RGB file holds it.
+on the luma with the LR left unrounded, as the papers' rows are; a network gets the LR as an 8-bit RGB file holds it,
+and so does bicubic where colours are judged. A grey HR file is its own luma, and SR is made grey to match it.
 """
 
+import hashlib
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from PIL import Image
+from torch import nn
 
+from srkit.dataset import find_pictures
 from srkit.degradations import BICUBIC
-from srkit.files import SrkitError
+from srkit.files import SrkitError, replacing
+from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, luma, read_image, to_image, to_tensor, write_image
+from srkit.metrics import (
+    SSIM_WINDOW,
+    estimated_mos,
+    in_colour,
+    normalised_psnr,
+    psnr_rgb,
+    psnr_y,
+    ssim_rgb,
+    ssim_y,
+)
 from srkit.resize import imresize
 
-SSIM_WINDOW = 11
+__all__ = ["bicubic", "costs", "enlarge", "evaluate", "lr_of", "psnr_y", "ssim_y", "summary", "super_resolve"]
 
-
-def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    """PSNR in dB of two uint8 pictures, (H, W, 3) or (H, W), on their luma, `shave` pixels from each edge left out.
-
-    10 log10(255^2 / MSE); infinite for equal pictures.
-    """
-    a, b = _luma_pair(sr, hr, shave)
-    error = float((a - b).square().mean())
-    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
-
-
-def ssim_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    """SSIM of two uint8 pictures on their luma, at most 1; `shave` pixels from each edge cut off.
-
-    Wang et al. 2004, IEEE TIP 13(4), equation 13, averaged over the places where the window fits whole.
-    """
-    a, b = _luma_pair(sr, hr, shave)
-    if min(a.shape[-2:]) < SSIM_WINDOW:
-        raise SrkitError(f"a picture of {a.shape[-1]} x {a.shape[-2]} is smaller than SSIM's window of {SSIM_WINDOW}.")
-    mean_a, mean_b, aa, bb, ab = _window(torch.cat([a, b, a * a, b * b, a * b]))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    brightness = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    structure = (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
-    return float((brightness * structure).mean())
-
-
-def _window(x: Tensor) -> Tensor:
-    """Means of (N, 1, H, W) under a Gaussian window of sigma 1.5: (N, 1, H - 10, W - 10)."""
-    place = torch.arange(SSIM_WINDOW, dtype=x.dtype) - SSIM_WINDOW // 2
-    weights = torch.softmax(-(place**2) / (2 * 1.5**2), 0).view(1, 1, 1, -1)
-    return F.conv2d(F.conv2d(x, weights), weights.mT)
-
-
-def _luma_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> tuple[Tensor, Tensor]:
-    if sr.shape[:2] != hr.shape[:2]:
-        sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (sr, hr)]
-        raise SrkitError(f"SR is {sizes[0]} and HR is {sizes[1]}: they must be of one size.")
-    cut = slice(shave, -shave or None)
-    return tuple(torch.from_numpy(luma(x)[cut, cut].astype(np.float64))[None, None] for x in (sr, hr))
+Method = nn.Module | str | Path
+KEYS = ("set", "scale", "method")
+SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "psnr_normalised", "mos_estimate", "seconds")
+COLUMNS = (
+    "method",
+    "set",
+    "scale",
+    "image",
+    "width",
+    "height",
+    *SCORES,
+    "key",
+)  # key: of the HR file and the method
 
 
 def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
@@ -72,8 +64,7 @@ def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
 
 def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC) -> np.ndarray:
     """The LR file that a network is given: RGB uint8 (H / scale, W / scale, 3); a grey HR gets three equal channels."""
-    rgb = np.repeat(hr[..., None], 3, axis=2) if hr.ndim == 2 else hr
-    return to_image(degradation(to_tensor(rgb), scale))
+    return to_image(degradation(to_tensor(in_colour(hr)), scale))
 
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
@@ -95,54 +86,208 @@ def super_resolve(network: nn.Module, lr: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    methods: Mapping[str, nn.Module | str],
+    methods: Mapping[str, Method],
     images: Sequence[Path | str],
     scale: int,
     *,
     set_name: str | None = None,
+    lpips: Callable | None = None,
     save: Path | str | None = None,
+    csv: Path | str | None = None,
+    problems: list[str] | None = None,
 ) -> pd.DataFrame:
-    """Score methods on HR pictures by the protocol: one row an image and method, streamed picture by picture.
+    """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
-    methods: by name, a generator, or "bicubic" or "nearest". set_name: by default the name of the pictures' folder.
-    Columns: method, set, scale, image, psnr_y (dB), ssim_y, seconds. save: a folder for the SR pictures.
+    methods: by name, a generator, "bicubic" or "nearest", or a folder of SR pictures that are matched by name.
+    set_name: by default the name of the pictures' folder. lpips: from `metrics.lpips_judge`; None leaves the column
+    empty. save: a folder for the SR pictures. csv: a file that gets each row at once; what it holds already of the same
+    HR file and the same weights is not done again, and the rows of other methods and sets stay.
+
+    What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
+    where nothing could be scored, or a network has another scale.
     """
-    return pd.DataFrame(rows(methods, images, scale, set_name=set_name, save=save))
-
-
-def rows(
-    methods: Mapping[str, nn.Module | str],
-    images: Sequence[Path | str],
-    scale: int,
-    *,
-    set_name: str | None = None,
-    save: Path | str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """The rows of `evaluate`, one at a time; a single picture is in memory."""
-    for path in map(Path, images):
-        hr = crop_to_multiple(read_image(path, grey=True), scale)
-        lr = lr_of(hr, scale)
+    for name, method in methods.items():
+        if getattr(method, "scale", scale) != scale:
+            raise SrkitError(f"{name} enlarges {method.scale}-fold: it cannot be scored at x{scale}.")
+    pictures = [Path(path) for path in images]
+    ready = {name: _ready_made(method, pictures) for name, method in methods.items() if isinstance(method, Path)}
+    prints = {name: _fingerprint(method) for name, method in methods.items()}
+    results, table, found = Results(csv), [], []
+    for path in pictures:
+        truth = Truth(path, scale)
         for name, method in methods.items():
-            began = time.perf_counter()
-            if method == "bicubic":
-                sr = bicubic(hr, scale)
-            elif method == "nearest":
-                sr = enlarge(lr, scale, "nearest")
-            else:
-                sr = super_resolve(method, lr)
-            seconds = time.perf_counter() - began
-            if save:
-                write_image(Path(save) / name / f"{path.stem}.png", enlarge(lr, scale) if method == "bicubic" else sr)
-            sr = luma(sr)
-            yield {"method": name, "set": set_name or path.parent.name, "scale": scale, "image": path.name} | {
-                "psnr_y": psnr_y(sr, hr, scale),
-                "ssim_y": ssim_y(sr, hr, scale),
-                "seconds": seconds,
-            }
+            words = {"method": name, "set": set_name or path.parent.name, "scale": scale, "image": path.name}
+            target = save and Path(save) / name / f"{path.stem}.png"
+            try:
+                made = ready[name](path) if name in ready else method
+                key = hashlib.sha256(truth.bytes + prints[name] + (made.read_bytes() if name in ready else b""))
+                row = words | {"key": key.hexdigest()[:12]}
+                known = results.find(row, lpips is not None)
+                if known is None or (target and not target.exists()):
+                    known = row | _score(made, truth, lpips, target)
+                    results.append(known)
+                table.append(known)
+            except SrkitError as error:
+                found += [str(error)] * (str(error) not in found)
+    results.tidy()
+    if not table:
+        raise SrkitError(found[0] if found else "there is no picture to score: name a folder of HR images.")
+    for problem in found if problems is None else ():
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    if problems is not None:
+        problems += found
+    return pd.DataFrame(table)[list(COLUMNS)]
+
+
+class Truth:
+    """One HR picture on its way through the protocol, decoded when it is first asked for."""
+
+    def __init__(self, path: Path, scale: int):
+        self.path, self.scale = path, scale
+
+    @cached_property
+    def bytes(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise SrkitError(f"{self.path} cannot be read ({error.strerror}): check its name and folder.") from error
+
+    @cached_property
+    def hr(self) -> np.ndarray:
+        hr = crop_to_multiple(read_image(self.path, grey=True), self.scale)
+        if min(hr.shape[:2]) < SSIM_WINDOW + 2 * self.scale:
+            least = f"{SSIM_WINDOW} + 2 x {self.scale} pixels that SSIM's window and the shaved border take"
+            raise SrkitError(f"{self.path}, {hr.shape[1]} x {hr.shape[0]}, is below the {least}: leave it out.")
+        return hr
+
+    @cached_property
+    def lr(self) -> np.ndarray:
+        return lr_of(self.hr, self.scale)
+
+
+def _score(method: Method, truth: Truth, lpips: Callable | None, target: Path | None) -> dict[str, Any]:
+    """The columns of one picture and method, but for what names them."""
+    hr, scale, seconds = truth.hr, truth.scale, math.nan
+    if isinstance(method, Path):
+        sr = read_image(method, grey=True)
+        if sr.shape[:2] != hr.shape[:2]:
+            sizes = f"is {sr.shape[1]} x {sr.shape[0]}, and {truth.path.name} at x{scale} {hr.shape[1]} x {hr.shape[0]}"
+            raise SrkitError(f"{method} {sizes}: SR has the size of HR, cropped to a multiple of the scale.")
+    else:
+        lr, began = truth.lr, time.perf_counter()
+        sr = super_resolve(method, lr) if isinstance(method, nn.Module) else enlarge(lr, scale, method)
+        seconds = time.perf_counter() - began
+        if sr.shape[:2] != hr.shape[:2]:
+            raise SrkitError(f"{truth.path}: the network's answer is {sr.shape[1]} x {sr.shape[0]}, not x{scale}.")
+    if target:
+        write_image(target, sr)
+    y = bicubic(hr, scale) if isinstance(method, str) and method == "bicubic" else _luma_beside(sr, hr)
+    coloured = sr.ndim == 3 or hr.ndim == 2  # a method that gave luma alone has no colours to judge
+    psnr = psnr_y(y, hr, scale)
+    return {
+        "width": hr.shape[1],
+        "height": hr.shape[0],
+        "psnr_y": psnr,
+        "ssim_y": ssim_y(y, hr, scale),
+        "psnr_rgb": psnr_rgb(sr, hr, scale) if coloured else math.nan,
+        "ssim_rgb": ssim_rgb(sr, hr, scale) if coloured else math.nan,
+        "lpips": lpips(sr, hr, scale) if lpips and coloured else math.nan,
+        "psnr_normalised": normalised_psnr(psnr),
+        "mos_estimate": estimated_mos(psnr),
+        "seconds": seconds,
+    }
+
+
+def _luma_beside(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    """SR's luma, to be laid beside HR's: a grey HR file is 0 to 255, so SR's colours are made grey in that range."""
+    return np.asarray(Image.fromarray(sr).convert("L")) if hr.ndim == 2 and sr.ndim == 3 else luma(sr)
+
+
+def _ready_made(folder: Path, pictures: Sequence[Path]) -> Callable[[Path], Path]:
+    """Which SR file of a folder belongs to an HR one: of its name, or a longer one, as baby_x4_SR.png."""
+    files, stems = {path.stem: path for path in find_pictures(folder)}, {path.stem for path in pictures}
+
+    def find(picture: Path) -> Path:
+        stem = picture.stem
+        longer = [p for s, p in files.items() if s not in stems and s.startswith((f"{stem}_", f"{stem}-", f"{stem}x"))]
+        if stem not in files and len(longer) != 1:
+            raise SrkitError(f"{folder} holds no picture for {picture.name}: name its SR {stem}.png.")
+        return files.get(stem) or longer[0]
+
+    return find
+
+
+def _fingerprint(method: Method) -> bytes:
+    """What makes a method's answers: its name, or the network's structure and weights."""
+    if not isinstance(method, nn.Module):
+        return method.encode() if isinstance(method, str) else b"ready-made"
+    digest = hashlib.sha256(repr(method).encode())
+    for value in method.state_dict().values():
+        digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.digest()
+
+
+class Results:
+    """The CSV file of `evaluate`: a line an image and method, added as soon as it is there. None keeps nothing."""
+
+    def __init__(self, path: Path | str | None):
+        self.path, self.rows = path and Path(path), {}
+        if self.path and self.path.exists():
+            whole = self.path.read_text(encoding="utf-8").rpartition("\n")[0]  # without a line that was cut off
+            table = pd.read_csv(StringIO(whole or ","), dtype=dict.fromkeys(("method", "set", "image", "key"), str))
+            if whole and tuple(table) != COLUMNS:
+                raise SrkitError(f"{self.path} is no table of srkit evaluate: name another file with --csv.")
+            self.rows = {self._place(row): row for row in table.to_dict("records")}
+        self.tidy()
+
+    def find(self, row: Mapping[str, Any], lpips: bool) -> dict[str, Any] | None:
+        """The row that is here already, of the same key, and with LPIPS where that is asked for."""
+        known = self.rows.get(self._place(row))
+        stale = known is None or known["key"] != row["key"] or (lpips and math.isnan(known["lpips"]))
+        return None if stale else known
+
+    def append(self, row: dict[str, Any]) -> None:
+        self.rows[self._place(row)] = row
+        if self.path:
+            self._write([row], self.path, mode="a", header=False)
+
+    def tidy(self) -> None:
+        """Write the file anew, without what was cut off or has been scored again."""
+        if self.path:
+            with replacing(self.path) as beside:
+                self._write(self.rows.values(), beside)
+
+    @staticmethod
+    def _place(row: Mapping[str, Any]) -> tuple:
+        return tuple(row[name] for name in (*KEYS, "image"))
+
+    @staticmethod
+    def _write(rows: Iterable[dict], path: Path, **how: Any) -> None:
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False, float_format="%.6f", **how)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the images: one row a method, set and scale, methods in the order they came."""
-    groups = table.groupby(["set", "scale", "method"], sort=False)
-    means = groups[["psnr_y", "ssim_y", "seconds"]].mean()
-    return means.assign(images=groups.size()).reset_index()
+    """Means over the images: one row a method, set and scale, methods in the order they came.
+
+    seconds_per_megapixel: the middle one of the images', of SR pixels.
+    """
+    groups = table.groupby(list(KEYS), sort=False)
+    means = groups[[name for name in SCORES if name in table]].mean().assign(images=groups.size())
+    if "width" in table:
+        pace = (table["seconds"] * 1e6 / (table["width"] * table["height"])).groupby(
+            [table[w] for w in KEYS], sort=False
+        )
+        means["seconds_per_megapixel"] = pace.median()
+    return means.reset_index()
+
+
+def costs(methods: Mapping[str, Method], scale: int) -> pd.DataFrame:
+    """Parameters, and thousand millions of multiply-adds for an SR picture of 1280 x 720, as papers count them."""
+    rows = []
+    for name, method in methods.items():
+        numbers = {"parameters": math.nan, "multiply_adds_g": math.nan}
+        if isinstance(method, nn.Module):
+            work = multiply_adds(method, round(720 / scale), round(1280 / scale)) / 1e9
+            numbers = {"parameters": count_parameters(method), "multiply_adds_g": work}
+        rows.append({"method": name} | numbers)
+    return pd.DataFrame(rows)

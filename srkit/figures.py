@@ -1,7 +1,7 @@
 """Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,6 +78,15 @@ def show_grid(rows: Sequence[Mapping[str, np.ndarray]], width: float = WIDTH) ->
     return figure
 
 
+def chart_over_row(pictures: Mapping[str, np.ndarray]) -> tuple[Figure, Axes]:
+    """A chart above a row of pictures under their titles: the figure, and the chart's axis to draw on."""
+    rows = [["chart"] * len(pictures), list(pictures)]
+    figure, axes = plt.subplot_mosaic(rows, figsize=(WIDTH, 3.6), height_ratios=[1.5, 1], layout="constrained")
+    for title, picture in pictures.items():
+        show_picture(axes[title], picture, title)
+    return figure, axes["chart"]
+
+
 def show_picture(axis: Axes, picture: np.ndarray, title: str = "") -> None:
     """One picture on an axis without ticks; grey pictures and maps in grey."""
     axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **_range(picture))
@@ -120,8 +130,25 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-def loss_curves(history: pd.DataFrame) -> Figure:
-    """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB."""
+def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each function gives at every number of x, and its gradient by autograd: two tables, x in the column `name`.
+
+    Each number is asked alone, so a function may end in a mean.
+    """
+    values, gradients = pd.DataFrame({name: x}), pd.DataFrame({name: x})
+    for label, function in functions.items():
+        leaf = x.clone().requires_grad_()
+        y = torch.stack([function(number) for number in leaf])
+        y.sum().backward()
+        values[label], gradients[label] = y.detach().numpy(), leaf.grad.numpy()
+    return values, gradients
+
+
+def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
+    """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
+
+    bicubic: its PSNR-Y on the same crops, drawn as a line to be beaten.
+    """
     units = {
         "pixel": "pixel loss",
         "perceptual": "perceptual loss",
@@ -145,6 +172,9 @@ def loss_curves(history: pd.DataFrame) -> Figure:
             answers = history[["d_hr", "d_sr"]]
             if answers.min().min() >= 0 and answers.max().max() <= 1:  # a Wasserstein critic's have no bounds
                 axis.set_ylim(0, 1)
+        elif name == "psnr_y" and bicubic is not None:
+            axis.axhline(bicubic, color="C3", linestyle="--", linewidth=1, label="bicubic")
+            axis.legend()
         elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
             axis.set_yscale("log")
         axis.set_title(units[name])

@@ -44,7 +44,7 @@ class Perceptual:
     """Mean distance of VGG features: Ledig et al. 2017, arXiv:1609.04802, equation 5.
 
     layer: "conv5_4" is the fourth convolution before the fifth pooling; after its ReLU it is that paper's VGG 5,4,
-    before it (activation=False) what ESRGAN takes, arXiv:1809.00219, section 3.2. distance: "mse" or "l1".
+    before it (activation=False) what ESRGAN takes, arXiv:1809.00219, section 3.3. distance: "mse" or "l1".
     weights: "imagenet", by torchvision's ordinary download, or "random", which proves that the code runs and no more.
     """
 
@@ -170,10 +170,15 @@ def gradient_penalty(critic: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:
 
     hr, sr: (N, 3, H, W) in [0, 1]. Returns a scalar; 0 where every gradient has norm 1.
     """
+    return (slope_between(critic, hr, sr) - 1).square().mean()
+
+
+def slope_between(critic: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:
+    """Norm of the critic's gradient at a random point between each HR and its SR: (N,), itself differentiable."""
     mix = torch.rand(len(hr), 1, 1, 1, device=hr.device)
     between = (mix * hr + (1 - mix) * sr.detach()).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return slope.flatten(1).norm(dim=1)
 
 
 def _check(what: str, name: str, known: object) -> None:

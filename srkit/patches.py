@@ -1,5 +1,6 @@
 """Random aligned crops of HR photographs and their LR pictures, from decoded arrays."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srkit import __version__
+from srkit.dataset import stored
 from srkit.degradations import BICUBIC
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, to_image, to_tensor
@@ -19,7 +22,8 @@ class Patches:
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
     the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
 
-    images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale.
+    images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
+    pictures, which are otherwise kept in memory.
     Raises SrkitError for a crop that is not, or that a photograph cannot hold.
     """
 
@@ -30,6 +34,7 @@ class Patches:
         crop: int,
         degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC,
         seed: int = 0,
+        cache: Path | None = None,
     ):
         step = math.lcm(16, scale)
         if crop % scale:
@@ -45,15 +50,25 @@ class Patches:
                 )
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        self.lr = [to_image(degradation(to_tensor(image), scale, seed + n)) for n, image in enumerate(self.hr)]
+        made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
+        if cache:
+            what = repr((__version__, degradation, seed if degradation != BICUBIC else "any"))
+            file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
+            made = stored(file, made, len(self.hr), "LR pictures, once").items()
+        self.lr = [image for _, image in made]
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last."""
+    def batch(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
+        """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last.
+
+        part: (1, 4) is the second quarter of that same batch, for the second of four that share the work.
+        """
         random = np.random.default_rng((self.seed, step))
         which = random.integers(len(self.hr), size=size)
         where = random.random((size, 2))
         turns = random.integers(8, size=size)
-        small = self.crop // self.scale
+        mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
+        which, where, turns = which[mine], where[mine], turns[mine]
+        small, size = self.crop // self.scale, len(which)
         lr = np.empty((size, small, small, 3), np.uint8)
         hr = np.empty((size, self.crop, self.crop, 3), np.uint8)
         for i, (photograph, turn) in enumerate(zip(which, turns, strict=True)):

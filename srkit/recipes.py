@@ -14,7 +14,7 @@ from srkit.degradations import BICUBIC, BlurDown
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
-from srkit.losses import Adversarial, Perceptual, Pixel, RelativisticAverage, Wasserstein
+from srkit.losses import LPIPS, Adversarial, Perceptual, Pixel, RelativisticAverage, Wasserstein
 
 
 @dataclass(frozen=True)
@@ -233,12 +233,29 @@ SRRESNET_LIGHT = Recipe(
     phases=(Phase("psnr", steps=12_000, losses={Pixel("l1"): 1.0}, lr=1e-3, schedule="cosine", clip=1.0),),
 )
 
+SRGAN_LIGHT = replace(
+    SRRESNET_LIGHT,
+    name="srgan_light",
+    about="its GAN twin: LPIPS instead of VGG features, a relativistic discriminator with spectral norm",
+    discriminator=partial(SRGANDiscriminator, channels=(24, 48, 96, 192), dense=128, norm="spectral"),
+    phases=(
+        *SRRESNET_LIGHT.phases,
+        Phase(
+            "gan",
+            steps=6_000,
+            losses={Pixel("l1"): 1.0, LPIPS("alex"): 0.5, RelativisticAverage(): 5e-3},
+            lr=2e-4,
+            schedule="cosine",
+        ),
+    ),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         *(SRRESNET, SRGAN, ESRGAN),
         *(PIXELFORGE, TWO_STAGE_RRDB, BICUBIC_SKIP, DIV2K_X2, WGAN_GP),
-        SRRESNET_LIGHT,
+        *(SRRESNET_LIGHT, SRGAN_LIGHT),
     )
 }
 

@@ -1,6 +1,7 @@
 """A run's folder: what was trained, on what, how it went, and the weights that came out."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from srkit.recipes import RECIPES, Recipe, build_generator
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
 
 
 class Run:
@@ -110,43 +113,69 @@ class Run:
         """Add one line to history.csv, whole or not at all; the header first where the file is new."""
         path = self.folder / "history.csv"
         new = not path.exists()
+        if not new:  # a run that an earlier version began keeps its columns
+            with path.open() as file:
+                columns = tuple(file.readline().strip().split(","))
         cells = [f"{row[c]:.6g}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
         with path.open("a") as file:
             file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
 
     def cut_history(self, step: int) -> None:
-        """Forget the lines after `step`: a resumed run writes them again."""
+        """Forget the lines after `step`, and one that was not written to its end: a resumed run writes them again."""
         path = self.folder / "history.csv"
-        if path.exists():
-            header, *lines = path.read_text().splitlines(keepends=True)
+        if not step:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            header, *lines = (line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
             place = header.strip().split(",").index("step")
-            kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[place]) <= step]
+            kept = [line for line in lines if int(line.split(",")[place]) <= step]
             with replacing(path) as beside:
                 beside.write_text(header + "".join(kept))
 
     def clear(self) -> None:
         """Remove what training wrote here, and nothing else."""
-        for pattern in ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png"):
+        for pattern in (*WRITTEN, "tensorboard/events.*"):
             for path in self.folder.glob(pattern):
+                path.unlink()
+        self.clear_unfinished()
+
+    def clear_unfinished(self) -> None:
+        """Remove files that a killed process had begun to write beside their place."""
+        for pattern in WRITTEN:
+            head, slash, name = pattern.rpartition("/")
+            for path in self.folder.glob(f"{head}{slash}.{name.partition('.')[0].rstrip('*')}*-*"):
                 path.unlink()
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint; the one before it stays as checkpoint-before.pt."""
+        """Write a checkpoint; the one before it stays as checkpoint-before.pt, or as it was where the disk is full."""
         path = self.folder / "checkpoint.pt"
         with replacing(path) as beside:
-            torch.save(state, beside)
+            try:
+                with beside.open("wb") as file:
+                    torch.save(state, file)
+                    file.flush()
+                    os.fsync(file.fileno())  # on the disk, not only on its way there, before the old one moves
+            except (OSError, RuntimeError) as error:  # the second is torch's way to say that a write failed
+                reason = getattr(error, "strerror", None) or getattr(error.__context__, "strerror", None) or error
+                raise OSError(None, reason, str(path)) from error
             if path.exists():
                 path.replace(self.folder / "checkpoint-before.pt")
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest checkpoint that is whole, or None."""
-        for name in ("checkpoint.pt", "checkpoint-before.pt"):
+        """The newest checkpoint that is whole, or None where none was written. SrkitError where none is whole."""
+        damaged = []
+        for path in (self.folder / "checkpoint.pt", self.folder / "checkpoint-before.pt"):
             try:
-                return torch.load(self.folder / name, weights_only=True, map_location="cpu")
+                state = torch.load(path, weights_only=True, map_location="cpu")
             except FileNotFoundError:
                 continue
             except Exception as error:  # a truncated file fails in many ways, each as final as the next
-                print(f"{self.folder / name} is damaged ({type(error).__name__}): the one before it is used.")
+                damaged.append(f"{path} is damaged ({type(error).__name__})")
+            else:
+                print(*(f"{each}: the one before it is used." for each in damaged), sep="\n", end="\n" * len(damaged))
+                return state
+        if damaged:
+            raise SrkitError(f"{damaged[-1]}, and there is no whole one to go on from: start anew with --force.")
         return None
 
 
@@ -165,7 +194,10 @@ def find_runs(runs: Path | str) -> list[Run]:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     with replacing(path) as beside:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
+        try:
+            save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
+        except SafetensorError as error:
+            raise OSError(None, str(error), str(path)) from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

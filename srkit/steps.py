@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from srkit import ranks
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
 from srkit.losses import Wasserstein, gradient_penalty
@@ -18,44 +20,77 @@ class Learner:
     """Generator, its running mean, discriminator, and an optimiser for each of the two that learn.
 
     recipe: as `srkit.profiles.fit` gives it. compiled: through torch.compile, which costs a minute at the first step.
+    accumulate: pieces that a batch goes through in, one after another, where it does not fit in memory whole.
+    half: the 16-bit type of autocast; by default what a GPU is quick at, and on a CPU none.
     """
 
-    def __init__(self, recipe: Recipe, device: str = "cpu", seed: int = 0, compiled: bool = False):
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: str = "cpu",
+        seed: int = 0,
+        compiled: bool = False,
+        accumulate: int = 1,
+        half: torch.dtype | None = None,
+    ):
         torch.manual_seed(seed)
-        self.recipe, self.device = recipe, torch.device(device)
+        self.recipe, self.device, self.accumulate = recipe, torch.device(device), accumulate
+        if half is None and self.device.type == "cuda":  # before Ampere, as on a T4, bfloat16 is only emulated
+            half = torch.bfloat16 if torch.cuda.get_device_capability(self.device)[0] >= 8 else torch.float16
+        self.autocast = partial(torch.autocast, self.device.type, half or torch.bfloat16)
+        self.half, self.scaler = half, torch.amp.GradScaler(self.device.type, enabled=half == torch.float16)
         self.generator = self._place(recipe.generator())
         self.ema = deepcopy(self.generator).eval().requires_grad_(False)
+        pairs = list(zip(self.ema.state_dict().values(), self.generator.state_dict().values(), strict=True))
+        self.means = [list(side) for side in zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)]
+        self.counts = [pair for pair in pairs if not pair[0].is_floating_point()]
         self.discriminator = self._place(recipe.discriminator()) if recipe.discriminator else None
         self.forward = compile_network(self.generator) if compiled else self.generator
+        self.lazy = self.device.type != "cpu"  # a GPU is not waited for: what is not finite is looked at by `check`
+        self.faults: dict[tuple[str, ...], Tensor] = {}  # the step at which each of these was not finite first, or 0
         self.begin(recipe.phases[0])
 
     def begin(self, phase: Phase) -> None:
         """Start a phase: fresh optimisers; the generator goes on from its running mean."""
         self.generator.load_state_dict(self.ema.state_dict())
         self.averaged = 0
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), phase.lr, phase.betas)
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), phase.lr, phase.betas, fused=True)
         self.d_optimizer = None
         if phase.adversarial:
-            self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), phase.lr, phase.betas)
+            self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), phase.lr, phase.betas, fused=True)
 
     def step(self, phase: Phase, lr: Tensor, hr: Tensor, rate: float, number: int = 0) -> dict[str, Tensor]:
         """One step: in an adversarial phase of the discriminator too, and every critic_steps-th of the generator.
 
         lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of both optimisers. number: of the step, from
-        0. Returns what to log: each loss term before its weight, the generator's gradient norm, the mean verdicts.
-        Raises SrkitError before a loss that is not finite touches a weight.
+        0. Returns what to log: each loss term before its weight, the generator's gradient norm, the mean verdicts, and
+        how much more red, green and blue SR is than HR. Raises SrkitError before a loss that is not finite touches a
+        weight; on a GPU, which is not waited for at each step, `check` raises it, and no weight moves until then.
         """
         for optimizer in filter(None, (self.g_optimizer, self.d_optimizer)):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        lr, hr = lr.to(self.device), hr.to(self.device)
-        sr = self.forward(lr)
-        terms: dict[str, Tensor] = {}
+        lr, hr = (x.to(self.device, non_blocking=True) for x in (lr, hr))
+        pieces = [*zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)]
         if (number + 1) % getattr(phase.adversarial, "critic_steps", 1) == 0:
-            terms |= self._generator_step(phase, sr, hr)
+            pairs, terms = self._generator_step(phase, pieces, number)
+        else:
+            with torch.no_grad():
+                pairs, terms = [(self._upscale(lr), hr) for lr, hr in pieces], {}
         if phase.adversarial:
-            terms |= self._discriminator_step(phase.adversarial, sr.detach(), hr)
+            terms |= self._discriminator_step(phase.adversarial, pairs, number)
+        self.scaler.update()
         return terms
+
+    def check(self) -> None:
+        """Raise SrkitError for a loss that was not finite, and name it and the step."""
+        first = {name: step for names, steps in self.faults.items() for name, step in zip(names, steps, strict=True)}
+        for name, step in first.items():
+            if step:
+                raise SrkitError(
+                    f"the {name} is not finite at step {int(step)}: the checkpoint before it stays; start anew with "
+                    "--force and a lower learning rate, or a lower weight of that loss."
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, to go on from exactly here."""
@@ -68,19 +103,58 @@ class Learner:
             part.load_state_dict(state[name])
         self.averaged = state["averaged"]
 
-    def _generator_step(self, phase: Phase, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        total, terms = torch.zeros((), device=self.device), {}
-        for loss, weight in phase.losses.items():
-            value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
-            terms[loss.term] = terms.get(loss.term, 0) + value.detach()
-            total = total + weight * value
-        _require_finite(total, terms)
+    def _upscale(self, lr: Tensor) -> Tensor:
+        with self.autocast(enabled=self.half is not None):
+            return self.forward(lr).float()
+
+    def _generator_step(self, phase: Phase, pieces: list, number: int) -> tuple[list, dict[str, Tensor]]:
         self.g_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        terms["grad_norm"] = nn.utils.clip_grad_norm_(self.generator.parameters(), phase.clip or math.inf)
-        self.g_optimizer.step()
+        pairs, each = [], []
+        for lr, hr in pieces:
+            total, terms = torch.zeros((), device=self.device), {}
+            sr = self._upscale(lr)
+            with self.autocast(enabled=self.half is not None):
+                for loss, weight in phase.losses.items():
+                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
+                    terms[loss.term] = terms.get(loss.term, 0) + value.detach()
+                    total = total + weight * value
+            self.scaler.scale(total * (len(lr) / self._size(pieces))).backward()
+            pairs.append((sr.detach(), hr))
+            drift = (sr.detach() - hr).mean((0, 2, 3))
+            each.append(terms | dict(zip(("red", "green", "blue"), drift, strict=True)))
+        terms = self._mean(each, pieces)
+        terms["grad_norm"] = self._update(self.g_optimizer, self.generator, terms, number, phase.clip)
         self._average()
-        return terms
+        return pairs, terms
+
+    def _update(
+        self, optimizer: Any, network: nn.Module, terms: dict[str, Tensor], number: int, clip: float | None = None
+    ) -> Tensor:
+        """Move the network by its gradients, if all is finite; returns their norm."""
+        ranks.mean_gradients(network)
+        self.scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
+        watched = {f"{name} loss": value for name, value in terms.items()}
+        if not self.scaler.is_enabled():  # with it an overflow is usual: it skips the step and lowers the scale
+            watched["gradient"] = norm
+        names, finite = tuple(watched), torch.isfinite(torch.stack([*watched.values()]))
+        before = self.faults.get(names, torch.zeros(len(names), device=self.device))
+        self.faults[names] = torch.where((before == 0) & ~finite, number + 1, before)
+        if not self.lazy:
+            self.check()
+        elif not self.scaler.is_enabled():
+            optimizer.found_inf = torch.cat([*self.faults.values()]).amax().clamp(max=1)  # Adam stays where it is
+        self.scaler.step(optimizer)
+        return norm
+
+    @staticmethod
+    def _size(pieces: list) -> int:
+        return sum(len(piece[0]) for piece in pieces)
+
+    def _mean(self, each: list[dict[str, Tensor]], pieces: list) -> dict[str, Tensor]:
+        """Mean of what the pieces of a batch gave, by their sizes."""
+        shares = [len(piece[0]) / self._size(pieces) for piece in pieces]
+        return {name: sum(terms[name] * share for terms, share in zip(each, shares, strict=True)) for name in each[0]}
 
     def _fooling(self, loss: Any, sr: Tensor, hr: Tensor) -> Tensor:
         """The generator's side of an adversarial loss; the discriminator passes gradients on and gathers none."""
@@ -91,34 +165,41 @@ class Learner:
                 real = self.discriminator(hr)
             return loss.for_generator(self.discriminator(sr), real)
 
-    def _discriminator_step(self, loss: Any, sr: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        real, fake = self.discriminator(hr), self.discriminator(sr)
-        total = loss.for_discriminator(real, fake)
-        terms = {"discriminator": total.detach()}
-        if hasattr(loss, "penalty"):
-            total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
-        _require_finite(total, terms)
+    def _discriminator_step(self, loss: Any, pairs: list, number: int) -> dict[str, Tensor]:
+        # A critic's score has no bounds; a logit becomes a probability.
+        verdict = torch.Tensor.clone if isinstance(loss, Wasserstein) else torch.sigmoid
         self.d_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.d_optimizer.step()
-        verdict = (
-            torch.Tensor.clone if isinstance(loss, Wasserstein) else torch.sigmoid
-        )  # a critic's score has no bounds
-        return terms | {"d_hr": verdict(real.detach()).mean(), "d_sr": verdict(fake.detach()).mean()}
+        each = []
+        for sr, hr in pairs:
+            with self.autocast(enabled=self.half is not None):
+                real, fake = self.discriminator(hr).float(), self.discriminator(sr).float()
+            total = loss.for_discriminator(real, fake)
+            answers = {"d_hr": verdict(real.detach()).mean(), "d_sr": verdict(fake.detach()).mean()}
+            each.append({"discriminator": total.detach()} | answers)
+            if hasattr(loss, "penalty"):
+                total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
+            self.scaler.scale(total * (len(sr) / self._size(pairs))).backward()
+        terms = self._mean(each, pairs)
+        self._update(self.d_optimizer, self.discriminator, {"discriminator": terms["discriminator"]}, number)
+        return terms
 
     @torch.no_grad()
     def _average(self) -> None:
         """Move the running mean of the weights; a young mean moves faster, or a short run would keep its beginning."""
         self.averaged += 1
         decay = min(self.recipe.ema, self.averaged / (self.averaged + 9))
-        for mean, now in zip(self.ema.state_dict().values(), self.generator.state_dict().values(), strict=True):
-            mean.lerp_(now, 1 - decay) if mean.is_floating_point() else mean.copy_(now)
+        torch._foreach_lerp_(*self.means, 1 - decay)
+        for mean, now in self.counts:
+            mean.copy_(now)
 
     def _place(self, network: nn.Module) -> nn.Module:
+        if ranks.world() > 1 and self.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return network.to(self.device, memory_format=torch.channels_last).train()
 
     def _parts(self) -> dict[str, Any]:
-        names = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
+        names = ["generator", "ema", "discriminator", "g_optimizer", "d_optimizer"]
+        names += ["scaler"] * self.scaler.is_enabled()
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
@@ -135,12 +216,3 @@ def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
     torch._dynamo.config.suppress_errors = True
     return torch.compile(network)
-
-
-def _require_finite(total: Tensor, terms: dict[str, Tensor]) -> None:
-    if not torch.isfinite(total):
-        bad = next((name for name, value in terms.items() if not torch.isfinite(value)), "total")
-        raise SrkitError(
-            f"the {bad} loss is not finite: lower the learning rate or that loss's weight, and go on from the last "
-            "checkpoint with --resume."
-        )

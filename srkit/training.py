@@ -1,21 +1,24 @@
 """Training: a phase for PSNR, then one with the discriminator; history, checkpoints and weights as it goes."""
 
+import math
 import platform
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from srkit import __version__
-from srkit.dataset import Photographs, decode, find_photographs
+from srkit import __version__, ranks
+from srkit.chapters import home
+from srkit.dataset import Photographs, decode, decode_all, find_photographs
 from srkit.evaluation import lr_of, psnr_y, super_resolve
+from srkit.files import SrkitError
+from srkit.health import findings
 from srkit.images import crop_to_multiple, write_image
 from srkit.patches import Patches
 from srkit.profiles import Profile, find_profile, fit
@@ -23,8 +26,9 @@ from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, describe, find_recipe
 from srkit.runs import Run, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
+from srkit.trouble import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm")
+TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm", "red", "green", "blue")
 COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
 
 
@@ -40,6 +44,10 @@ def train(
     *,
     scale: int | None = None,
     crop: int | None = None,
+    batch: int | None = None,
+    accumulate: int = 1,
+    max_minutes: float | None = None,
+    cache: str | Path | None = None,
     runs: str | Path = "runs",
     resume: bool = False,
     force: bool = False,
@@ -51,30 +59,44 @@ def train(
 
     resume goes on where the run stopped, starts where there is none, and returns a finished one at once; force starts
     anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each history line.
-    Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on.
+    max_minutes: the run is saved after so long, and returned as it is. accumulate: pieces that each batch is cut into,
+    to save memory. cache: where large sets are kept decoded; by default data/cache of the project.
+    Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
     """
+    until = time.monotonic() + 60 * (max_minutes or math.inf)
     profile = find_profile(profile)
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
     recipe = fit(find_recipe(recipe), profile, scale, crop)
+    recipe = replace(recipe, batch=batch or recipe.batch)
+    device = ranks.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
     photographs = find_photographs(data)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
     going_on = run.may_go_on(config, resume, force)
     if going_on and run.done:
         return run
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
             getattr(loss, "ready", lambda device: None)(device)
-    patches = Patches(decode(photographs.train), recipe.scale, recipe.crop, recipe.degradation, seed)
+    images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
+    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept)
     count, side = profile.validate_on
     valid = [middle(image, side, recipe.scale) for image in decode(photographs.valid[:count]).values()]
-    if not going_on:
-        run.clear()
-    run.write_config(config | {"device": _device_name(device)})
-    trainer = Trainer(Learner(recipe, device, seed, profile.compile), profile, patches, valid, run)
-    trainer.fit(on_log)
-    run.write_config(run.config | {"seconds": round(trainer.seconds, 1)})
+    ranks.any_of(False, device)  # all have looked at what is there before one changes it
+    with explained(run.folder, recipe):
+        if ranks.rank() == 0:
+            if not going_on:
+                run.clear()
+            run.write_config(config | {"device": _device_name(device)})
+        ranks.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
+        learner = Learner(recipe, device, seed, profile.compile, accumulate)
+        trainer = Trainer(learner, profile, patches, valid, run)
+        trainer.fit(on_log, until)
+        if ranks.rank() == 0:
+            health = findings(run.history()) if (run.folder / "history.csv").exists() else {}
+            run.write_config(run.config | {"seconds": round(trainer.seconds, 1), "health": health})
+    if max_minutes and not run.done and ranks.rank() == 0:
+        print(f"The {max_minutes:g} minutes are over: {trainer.how_to_go_on()}")
     return run
 
 
@@ -88,47 +110,76 @@ class Trainer:
         self.learner, self.recipe, self.profile = learner, learner.recipe, profile
         self.patches, self.valid, self.run = patches, valid, run
         self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
+        self.board = None
 
-    def fit(self, on_log: Callable[[Run], None] | None = None) -> None:
-        """Train every phase to its end, from the newest checkpoint where there is one."""
+    def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
+        """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
         self._restore()
-        with stop_asked() as stop:
-            end = 0
+        if find_spec("tensorboard") and ranks.rank() == 0:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, and not everybody's
+
+            self.board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.step + 1)
+        with stop_asked() as stop, ThreadPoolExecutor(1) as reader:
+            self.coming = reader.submit(self._batch, self.step)
+            asked = lambda: stop.is_set() or time.monotonic() > until  # noqa: E731
+            end, halt = 0, False
             for phase in self.recipe.phases:
                 start, end = end, end + phase.steps
-                if self.step < end:
+                if start <= self.step < end:
                     if self.step == start > 0:
                         self.learner.begin(phase)
-                    self._train(phase, start, stop, on_log)
-                if self.step == end:
+                    halt = self._train(phase, start, reader, asked, on_log)
+                if self.step == end and ranks.rank() == 0:
                     save_weights(self.learner.ema, self.run.weights(phase.name))
+                if halt:
+                    break
+            if self.board:
+                self.board.close()
+            if stop.is_set() and self.step < self.last:
+                raise Interrupted(self.how_to_go_on())
 
-    def _train(self, phase: Phase, start: int, stop: threading.Event, on_log: Callable | None) -> None:
-        end = start + phase.steps
+    def _train(
+        self, phase: Phase, start: int, reader: ThreadPoolExecutor, asked: Callable, on_log: Callable | None
+    ) -> bool:
+        end, logged, halt = start + phase.steps, (self.step, self.seconds), False
         with Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start) as bar:
-            while self.step < end:
+            bar.show = bar.show if ranks.rank() == 0 else lambda *_: None
+            while self.step < end and not halt:
                 began, note = time.perf_counter(), None
-                lr, hr = self.patches.batch(self.step, self.recipe.batch)
+                lr, hr = self.coming.result()
+                self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
                 values = self.learner.step(phase, lr, hr, rate, self.step)
                 self.step += 1
                 validating = self.step % self.profile.validate_every == 0 or self.step == end
-                if validating or self.step % self.profile.log_every == 0:
-                    row = {"lr": rate} | {name: float(value) for name, value in values.items()}
-                    if validating:
-                        row["psnr_y"] = self.validate(phase)
-                        note = f"PSNR-Y {row['psnr_y']:.2f} dB"
-                    self._log(phase, row, time.perf_counter() - began)
-                    if on_log:
-                        on_log(self.run)
+                logging = validating or self.step % self.profile.log_every == 0
+                if logging:
+                    self.learner.check()
+                    seconds = self.seconds + time.perf_counter() - began
+                    speed = (self.step - logged[0]) * self.recipe.batch / (seconds - logged[1])
+                    row = {"phase": phase.name, "step": self.step, "seconds": seconds, "images_per_second": speed}
+                    row |= {"lr": rate} | ranks.mean(values, self.learner.device)
+                    if ranks.rank() == 0:
+                        note = self._log(row, phase, validating)
+                        if on_log:
+                            on_log(self.run)
                 self.seconds += time.perf_counter() - began
-                if validating or stop.is_set():
+                if logging:
+                    logged = self.step, self.seconds
+                if logging or ranks.world() == 1:  # several processes must agree on it, which costs them time
+                    halt = ranks.any_of(asked(), self.learner.device)
+                if validating or halt:
+                    self.learner.check()
                     self._save()
                 bar.update(1, note)
-                if stop.is_set() and self.step < self.last:
-                    raise Interrupted(
-                        f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."
-                    )
+        return halt
+
+    def how_to_go_on(self) -> str:
+        return f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."
+
+    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pair = self.patches.batch(step, self.recipe.batch, (ranks.rank(), ranks.world()))
+        return tuple(x.pin_memory() for x in pair) if self.learner.device.type == "cuda" else pair
 
     def validate(self, phase: Phase) -> float:
         """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
@@ -140,22 +191,44 @@ class Trainer:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
         return float(np.mean(scores))
 
-    def _log(self, phase: Phase, row: dict[str, float], step_seconds: float) -> None:
-        speed = {"seconds": self.seconds + step_seconds, "images_per_second": self.recipe.batch / step_seconds}
-        self.run.append_history({"phase": phase.name, "step": self.step} | speed | row, COLUMNS)
+    def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
+        """Write a line of the history; after a validation, returns the score and what looks ill."""
+        if validating:
+            row["psnr_y"] = self.validate(phase)
+        self.run.append_history(row, COLUMNS)
+        if self.board:
+            for name in row.keys() - {"phase", "step"}:
+                self.board.add_scalar(name, row[name], row["step"])
+        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *findings(self.run.history())]) if validating else None
 
     def _save(self) -> None:
+        if ranks.rank() > 0:
+            return
         numbers = {"step": self.step, "seconds": self.seconds, "random": torch.get_rng_state()}
+        if self.learner.device.type == "cuda":
+            numbers["random_cuda"] = torch.cuda.get_rng_state(self.learner.device)
         self.run.save_checkpoint(self.learner.state_dict() | numbers)
 
     def _restore(self) -> None:
         state = self.run.load_checkpoint()
-        self.run.cut_history(state["step"] if state else 0)
-        if state:
-            ends = np.cumsum([phase.steps for phase in self.recipe.phases])
+        ranks.any_of(False, self.learner.device)  # all have read it before one goes on
+        if ranks.rank() == 0:
+            self.run.clear_unfinished()
+            self.run.cut_history(state["step"] if state else 0)
+        if not state:
+            return
+        ends = np.cumsum([phase.steps for phase in self.recipe.phases])
+        try:
             self.learner.load_state_dict(state, self.recipe.phases[int(np.searchsorted(ends, state["step"]))])
             self.step, self.seconds = state["step"], state["seconds"]
             torch.set_rng_state(state["random"])
+        except (KeyError, RuntimeError, ValueError, IndexError) as error:
+            raise SrkitError(
+                f"the checkpoint in {self.run.folder} is of another version of srkit ({error!r}): go on with that "
+                "version, or start anew with --force."
+            ) from error
+        if "random_cuda" in state and self.learner.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.learner.device)
 
 
 def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
@@ -163,29 +236,6 @@ def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
     height, width = (min(side, size) for size in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return crop_to_multiple(image[top : top + height, left : left + width], scale)
-
-
-@contextmanager
-def stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    for name in before:
-        signal.signal(name, ask)
-    try:
-        yield asked
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srkit.dataset import decode, find_photographs
+from srkit import dataset
+from srkit.dataset import decode, decode_all, find_photographs, stored
 from srkit.files import SrkitError
 
 
@@ -94,3 +95,53 @@ def test_grey_transparent_and_palette_pictures_are_read_as_rgb(tmp_path, mode):
     path = picture(tmp_path / "odd.png", mode=mode)
     with pytest.warns(UserWarning, match=rf"read as RGB.*odd\.png \({mode}\)"):
         assert decode([path])[path].shape == (48, 64, 3)
+
+
+def photograph(path, seed, height=40, width=60):
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_a_large_set_is_decoded_once_into_a_file_that_gives_the_same_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "LARGE", 0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = {folder / f"{n}.png": photograph(folder / f"{n}.png", n, 40 + n) for n in range(8)}
+    (folder / "0broken.png").write_bytes(b"no picture")
+    photographs = find_photographs(folder)
+    with pytest.warns(UserWarning, match=r"left out: .*broken\.png"):
+        images, kept = decode_all(photographs, tmp_path / "cache")
+    assert [path.name for path in images] == [p.name for p in photographs.train if p.name != "0broken.png"]
+    assert all(np.array_equal(image, pixels[path]) for path, image in images.items())
+    monkeypatch.setattr(dataset, "read_image", None)  # the second time nothing is decoded
+    again, _ = decode_all(photographs, tmp_path / "cache")
+    assert all(np.array_equal(again[path], image) for path, image in images.items())
+    assert all(isinstance(image.base, np.memmap) or isinstance(image, np.memmap) for image in again.values())
+    assert sorted(path.name for path in kept.iterdir()) == ["hr.json", "hr.u8"]
+
+
+def test_a_cache_that_was_cut_off_is_made_again(tmp_path):
+    pictures = [(0, np.full((4, 5, 3), 7, np.uint8)), (2, np.full((3, 3, 3), 9, np.uint8))]
+    stored(tmp_path / "hr.u8", pictures, 2, "test")
+    (tmp_path / "hr.u8").write_bytes(b"short")
+    again = stored(tmp_path / "hr.u8", pictures, 2, "test")
+    assert list(again) == [0, 2]
+    assert all(np.array_equal(again[number], picture) for number, picture in pictures)
+
+
+def test_a_cache_whose_making_failed_leaves_nothing(tmp_path):
+    def failing():
+        yield 0, np.zeros((4, 4, 3), np.uint8)
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        stored(tmp_path / "hr.u8", failing(), 2, "test")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_small_set_stays_in_memory(tmp_path):
+    images, kept = decode_all(find_photographs(), tmp_path)
+    assert kept is None
+    assert len(images) == 3
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srkit.degradations import Bicubic
+from srkit.degradations import Bicubic, Camera
 from srkit.files import SrkitError
 from srkit.images import to_tensor
 from srkit.patches import Patches, dihedral
@@ -80,3 +80,22 @@ def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_o
         made([ramp(200, 200), ramp(90, 120)], 4, 96)
     with pytest.raises(SrkitError, match="not a multiple of the scale 3"):
         made([ramp(200, 200)], 3, 100)
+
+
+def test_the_parts_of_a_batch_make_the_whole(tmp_path):
+    patches = made([ramp(64, 64), ramp(40, 50, 9)])
+    lr, hr = patches.batch(5, 6)
+    parts = [patches.batch(5, 6, (rank, 3)) for rank in range(3)]
+    assert torch.equal(torch.cat([part[0] for part in parts]), lr)
+    assert torch.equal(torch.cat([part[1] for part in parts]), hr)
+
+
+@pytest.mark.parametrize("degradation", [Bicubic(), Camera(each=True)])
+def test_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path, degradation):
+    images = [np.random.default_rng(n).integers(0, 255, (40, 48 + n, 3), np.uint8) for n in range(3)]
+    options = {"scale": 2, "crop": 32, "degradation": degradation}
+    for seed in (1, 2, 1):
+        wanted = made(images, **options, seed=seed).batch(0, 8)
+        for ours, theirs in zip(made(images, **options, seed=seed, cache=tmp_path).batch(0, 8), wanted, strict=True):
+            assert torch.equal(ours, theirs)
+    assert len(list(tmp_path.glob("*.u8"))) == (1 if degradation == Bicubic() else 2)

@@ -1,13 +1,31 @@
+import json
+import math
+import signal
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from srkit.dataset import decode, find_photographs
+from srkit.discriminator import ConvCritic, SRGANDiscriminator
+from srkit.evaluation import evaluate, lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
-from srkit.generator import count_parameters
-from srkit.losses import Perceptual
+from srkit.generator import RRDBNet, count_parameters
+from srkit.losses import Perceptual, RelativisticAverage, Wasserstein
 from srkit.profiles import PROFILES, find_profile, fit
 from srkit.recipes import RECIPES, build_generator, describe, find_recipe
+from srkit.training import Interrupted, middle, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small are slower on two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_unknown_names_are_answered_with_the_good_ones():
@@ -47,8 +65,6 @@ def test_the_gpu_profile_leaves_the_papers_network_alone():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_generator_is_built_again_from_its_description(recipe):
-    import json
-
     fitted = fit(RECIPES[recipe], PROFILES["smoke"])
     again = build_generator(json.loads(json.dumps(describe(fitted)))["generator"])
     first = fitted.generator()
@@ -57,12 +73,88 @@ def test_a_generator_is_built_again_from_its_description(recipe):
     torch.testing.assert_close(again.eval()(lr), first.eval()(lr))
 
 
-def test_parts_that_do_not_fit_are_refused_when_the_recipe_is_made():
+WASSERSTEIN_PHASE = replace(RECIPES["srgan"].phases[1], losses={Wasserstein(): 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "says"),
+    [
+        ("srgan", {"scale": 7}, "7-fold scale.*2, 3, 4, 8"),
+        ("srgan", {"crop": 90}, "90 pixels is not a multiple of the scale 4"),
+        ("srgan", {"crop": 72}, "72-pixel crop is not a multiple of 16.*--crop 64"),
+        ("div2k_x2", {"crop": 100}, "100-pixel crop is not a multiple of 16.*--crop 96"),
+        ("srgan", {"discriminator": None}, "needs a discriminator"),
+        ("srgan", {"phases": (WASSERSTEIN_PHASE,)}, "gradient penalty.*batch norm"),
+        ("wgan_gp", {"discriminator": partial(SRGANDiscriminator)}, "gradient penalty.*batch norm"),
+        ("wgan_gp", {"discriminator": partial(ConvCritic, norm="batch")}, "gradient penalty.*batch norm"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_in_one_sentence_when_the_recipe_is_made(recipe, changes, says):
+    with pytest.raises(SrkitError, match=says) as refusal:
+        replace(RECIPES[recipe], **changes)
+    assert "\n" not in str(refusal.value)
+    assert ". " not in str(refusal.value)
+
+
+@pytest.mark.parametrize("norm", ["instance", "spectral", None])
+def test_a_critic_that_judges_each_picture_alone_may_have_the_penalty(norm):
+    assert replace(RECIPES["wgan_gp"], discriminator=partial(ConvCritic, norm=norm)).name == "wgan_gp"
+
+
+def test_a_profile_is_refused_what_the_recipe_cannot_have():
     with pytest.raises(SrkitError, match="7-fold scale"):
-        replace(RECIPES["srgan"], scale=7)
-    with pytest.raises(SrkitError, match="needs a discriminator"):
-        replace(RECIPES["srgan"], discriminator=None)
+        fit(RECIPES["srgan"], PROFILES["smoke"], scale=7)
     with pytest.raises(SrkitError, match="not a multiple of 16"):
         fit(RECIPES["srgan"], PROFILES["laptop"], crop=72)
-    with pytest.raises(SrkitError, match="conv9_1"):
-        Perceptual("vgg19", "conv9_1")
+
+
+@pytest.mark.parametrize(("network", "layer"), [("vgg19", "conv9_1"), ("vgg16", "conv5_4"), ("vgg19", "relu5_4")])
+def test_a_vgg_layer_that_does_not_exist_is_refused_when_the_loss_is_named(network, layer):
+    with pytest.raises(SrkitError, match=f"{network} has no layer '{layer}': choose one of conv1_1, "):
+        Perceptual(network, layer)
+
+
+def test_a_ninth_system_is_three_changed_lines():
+    mine = replace(RECIPES["srgan"], name="mine", generator=partial(RRDBNet, blocks=2))
+    gan = replace(mine.phases[1], losses={RelativisticAverage(): 1e-3})
+    fitted = fit(replace(mine, phases=(mine.phases[0], gan)), PROFILES["smoke"])
+    assert fitted.generator()(torch.rand(1, 3, 4, 4)).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_under_smoke_goes_on_where_it_stopped_is_reloaded_and_scored(name, tmp_path):
+    phases = [phase.name for phase in RECIPES[name].phases]
+    smoke = PROFILES["smoke"]
+    end = sum(phase.steps for phase in fit(RECIPES[name], smoke).phases)
+
+    def stop(run):
+        if run.history()["step"].iloc[-1] == end - 10:  # in the middle of the last phase
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        train(name, runs=tmp_path, on_log=stop)
+    run = train(name, runs=tmp_path, resume=True)
+    assert run.done
+    history = run.history()
+    assert list(history["phase"].unique()) == phases
+    assert list(history["step"]) == sorted(set(history["step"]))
+    assert history["step"].iloc[-1] == end
+    for phase in RECIPES[name].phases:
+        rows = history[history["phase"] == phase.name]
+        for loss in phase.losses:
+            assert np.isfinite(rows[loss.term]).all(), loss
+        assert (phase.adversarial is None) == rows["discriminator"].isna().all()
+
+    photographs, count, side = find_photographs(), *smoke.validate_on
+    pictures = [middle(image, side, run.scale) for image in decode(photographs.valid[:count]).values()]
+    for phase in phases:  # the weights that were kept are those that were validated last
+        network = run.generator(phase)
+        made = [super_resolve(network, lr_of(hr, run.scale, RECIPES[name].degradation)) for hr in pictures]
+        scores = [psnr_y(sr, hr, run.scale) for sr, hr in zip(made, pictures, strict=True)]
+        assert np.mean(scores) == pytest.approx(history.query("phase == @phase")["psnr_y"].iloc[-1], abs=1e-3)
+    table = evaluate({name: run.generator(), "bicubic": "bicubic"}, photographs.valid[:1], run.scale)
+    assert list(table["method"]) == [name, "bicubic"]
+    assert all(math.isfinite(score) for score in table["psnr_y"])
+    if len(phases) == 2:
+        first, last = (run.generator(phase).state_dict().values() for phase in phases)
+        assert any(not torch.equal(a, b) for a, b in zip(first, last, strict=True))

@@ -2,6 +2,7 @@ import math
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -213,6 +214,85 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
     with pytest.raises(SrkitError, match="pixel loss is not finite"):
         going.step(going.recipe.phases[0], lr, hr * math.inf, 1e-3)
     assert all(torch.equal(a, b) for a, b in zip(before, going.generator.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("recipe", ["srresnet", "srgan"])
+def test_the_fast_step_and_the_plain_one_agree_in_loss_and_gradients(recipe):
+    from benchmarks.plain import PlainSRGAN, PlainSRResNet
+
+    going = learner(recipe)
+    phase = replace(going.recipe.phases[-1], clip=None)
+    going.begin(phase)
+    plain = (
+        PlainSRGAN(going.generator, going.discriminator, "random", phase.lr)
+        if recipe == "srgan"
+        else PlainSRResNet(going.generator, phase.lr)
+    )
+    lr, hr = batch(4)
+    for number in range(2):
+        theirs, ours = plain.step(lr, hr), going.step(phase, lr, hr, phase.lr, number)
+        for name, value in theirs.items():
+            torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
+        for network in ("generator", "discriminator") if recipe == "srgan" else ("generator",):
+            a, b = getattr(going, network), getattr(plain, network)
+            for (name, p), q in zip(a.named_parameters(), b.parameters(), strict=True):
+                size = float(q.grad.abs().max())
+                torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-3 * size + 1e-7, msg=f"{network} {name}")
+
+
+def without_norm(recipe="srgan"):
+    """No batch norm, whose statistics see the whole batch at once."""
+    whole = RECIPES[recipe]
+    parts = {
+        name: partial(part.func, **part.keywords | {"norm": None})
+        for name in ("generator", "discriminator")
+        if (part := getattr(whole, name))
+    }
+    return replace(whole, **parts)
+
+
+def test_a_batch_taken_in_pieces_gives_the_same_gradients():
+    recipe = fit(without_norm(), TINY)
+    whole, pieces = Learner(recipe), Learner(recipe, accumulate=3)
+    lr, hr = batch(4)
+    for going in (whole, pieces):
+        going.begin(recipe.phases[1])
+    ours, theirs = (going.step(recipe.phases[1], lr, hr, 1e-4) for going in (pieces, whole))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
+    for p, q in zip(pieces.discriminator.parameters(), whole.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_a_step_in_16_bits_is_near_one_in_32():
+    recipe = fit(RECIPES["wgan_gp"], TINY)
+    lr, hr = batch(4)
+    found = []
+    for half in (None, torch.bfloat16):
+        going = Learner(recipe, half=half)
+        going.begin(recipe.phases[1])
+        found.append(going.step(recipe.phases[1], lr, hr, 1e-4, 4))
+        assert all(p.dtype == p.grad.dtype == torch.float32 for p in going.generator.parameters())
+    for name in ("pixel", "perceptual", "red"):
+        torch.testing.assert_close(found[1][name], found[0][name], rtol=0.05, atol=1e-2)
+
+
+def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_at():
+    going = learner("srgan")
+    going.lazy = True
+    phase = going.recipe.phases[1]
+    going.begin(phase)
+    lr, hr = batch(2)
+    going.step(phase, lr, hr, 1e-3, 0)
+    going.check()
+    before = [p.clone() for network in (going.generator, going.discriminator) for p in network.parameters()]
+    going.step(phase, lr, hr * math.inf, 1e-3, 1)
+    going.step(phase, lr, hr, 1e-3, 2)
+    after = [p for network in (going.generator, going.discriminator) for p in network.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    with pytest.raises(SrkitError, match="perceptual loss is not finite at step 2"):
+        going.check()
 
 
 def test_schedules_follow_their_formulas():

@@ -1,0 +1,210 @@
+"""Systems side by side: every one that has weights, on the same pictures under one protocol."""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from math import lcm
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torch import nn
+
+from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
+from srkit.figures import WIDTH, busiest, show_grid, show_picture
+from srkit.generator import interpolate
+from srkit.images import crop_at, crop_to_multiple, luma
+from srkit.mos import REFERENCE
+from srkit.recipes import RECIPES
+from srkit.runs import find_runs
+from srkit.shipped import load, shipped
+
+HR = "HR\n\n"  # its title, as high as those with scores
+Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
+
+
+def find_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[Systems, list[str]]:
+    """The networks of a profile, seed and data set, those shipped with srkit, and the recipes that have neither."""
+    found: Systems = {}
+    for run in find_runs(runs):
+        config = run.config
+        if run.done and (config["profile"], config["seed"], config["data"]["name"]) == (profile, seed, data):
+            found[config["recipe"]["name"], run.scale] = {phase: run.generator(phase) for phase in run.phases}
+    for card in sorted(shipped(), key=lambda card: card["phase"] == "gan"):
+        name, phase = card["recipe"]["name"], card["phase"]
+        found.setdefault((f"{name} (shipped)", card["scale"]), {})[phase] = load(name, card["scale"], phase)
+    order = {name: place for place, name in enumerate(RECIPES)}
+    systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(" (shipped)"), 99)))
+    return systems, [name for name in RECIPES if name not in {key.removesuffix(" (shipped)") for key, _ in systems}]
+
+
+def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callable | None) -> pd.DataFrame:
+    """`evaluate`'s rows of bicubic and each system's phases, at its own scale; with columns system and phase."""
+    tables = []
+    for scale in sorted({scale for _, scale in systems}):
+        methods = {"bicubic": "bicubic"}
+        for name, phases in ((name, phases) for (name, at), phases in systems.items() if at == scale):
+            methods |= {f"{name}, {phase} phase": network for phase, network in phases.items()}
+        tables.append(evaluate(methods, images, scale, set_name=data, lpips=lpips))
+    table = pd.concat(tables, ignore_index=True)
+    parts = table["method"].str.removesuffix(" phase").str.partition(", ")
+    return table.assign(system=parts[0], phase=parts[2])
+
+
+def look(
+    methods: Mapping[str, Method], hr: np.ndarray, scale: int, lpips: Callable | None
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
+    hr = crop_to_multiple(hr, scale)
+    lr, pictures, lines = lr_of(hr, scale), {HR: hr}, []
+    for name, method in methods.items():
+        sr = enlarge(lr, scale, method) if isinstance(method, str) else super_resolve(method, lr)
+        line = {"method": name, "scale": scale, "psnr_y": psnr_y(sr, hr, scale), "ssim_y": ssim_y(sr, hr, scale)}
+        lines.append(line | {"lpips": lpips(sr, hr, scale) if lpips else np.nan})
+        under = f"\nLPIPS {lines[-1]['lpips']:.3f}" if lpips else ""
+        pictures[name.replace(", ", "\n") + f"\n{line['psnr_y']:.2f} dB{under}"] = sr
+    return pictures, pd.DataFrame(lines)
+
+
+def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) -> tuple[dict, pd.DataFrame]:
+    """`look` with bicubic and each system after its last phase, whatever its scale; a crop shows one place in all."""
+    scales = sorted({scale for _, scale in systems})
+    hr, pictures, tables = crop_to_multiple(hr, lcm(*scales)), {}, []
+    for scale in scales:
+        last = {name: [*phases.values()][-1] for (name, at), phases in systems.items() if at == scale}
+        named = {f"{name}, x{scale}": method for name, method in {"bicubic": "bicubic", **last}.items()}
+        more, table = look(named, hr, scale, lpips)
+        pictures |= more
+        tables.append(table)
+    return pictures, pd.concat(tables, ignore_index=True)
+
+
+def crops_to_rate(
+    methods: Mapping[str, Method], truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
+) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
+    """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
+    crops, tables = {}, []
+    for image, hr in truths.items():
+        corner = busiest(hr, size)
+        shown = [crop_at(picture, corner, size) for picture in look(methods, hr, scale, None)[0].values()]
+        crops |= {(image, method): crop for method, crop in zip([REFERENCE, *methods], shown, strict=True)}
+        for method, crop in zip(methods, shown[1:], strict=True):
+            line = {"image": image, "method": method, "psnr_y": psnr_y(crop, shown[0], 0)}
+            line |= {"ssim_y": ssim_y(crop, shown[0], 0), "lpips": lpips(crop, shown[0], 0) if lpips else np.nan}
+            tables.append(line)
+    return crops, pd.DataFrame(tables)
+
+
+def perception_distortion(table: pd.DataFrame) -> Figure:
+    """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or 1 - SSIM-Y without it.
+
+    table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
+    """
+    distance, label = "lpips", "LPIPS, lower is better"
+    if table["lpips"].isna().all():
+        table, distance, label = table.assign(distance=1 - table["ssim_y"]), "distance", "1 - SSIM-Y, lower is better"
+    table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
+    scales = list(table.groupby("scale"))
+    figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
+    colours = {system: f"C{n % 10}" for n, system in enumerate(table["system"].unique())}
+    for axis, (scale, part) in zip(axes.flat, scales, strict=True):
+        for system, rows in part.groupby("system", sort=False):
+            points = rows[["psnr_y", distance]].to_numpy()
+            axis.plot(*points[:1].T, "o", color=colours[system], label=system)
+            axis.plot(*points[1:].T, "^", color=colours[system])
+            for tail, tip in pairwise(points):
+                axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
+        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
+        axis.margins(0.12)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)
+    return figure
+
+
+def between_phases(
+    phases: Mapping[str, nn.Module],
+    hr: np.ndarray,
+    scale: int,
+    corner: tuple[int, int],
+    size: int,
+    lpips: Callable | None,
+) -> tuple[Figure, pd.DataFrame]:
+    """Network interpolation (Wang et al. 2018, section 3.4): crops and scores for alpha from 0, PSNR, to 1, GAN."""
+    lr, lines, crops = lr_of(hr, scale), [], {}
+    first, *_, last = [*phases.values()] * 2  # a system of one phase stays where it is
+    for alpha in np.linspace(0, 1, 6):
+        sr = super_resolve(interpolate(first, last, float(alpha)), lr)
+        distance = lpips(sr, hr, scale) if lpips else np.nan
+        lines.append({"alpha": alpha, "psnr_y": psnr_y(sr, hr, scale), "lpips": distance})
+        crops[f"alpha {alpha:.1f}"] = crop_at(sr, corner, size)
+    table = pd.DataFrame(lines)
+    figure = plt.figure(figsize=(WIDTH, 3.2), layout="constrained")
+    grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
+    for place, (title, crop) in enumerate(crops.items()):
+        show_picture(figure.add_subplot(grid[0, place]), crop, title)
+    shown = {"psnr_y": "PSNR-Y (dB)"} | ({"lpips": "LPIPS, lower is better"} if lpips else {})
+    for place, (column, label) in enumerate(shown.items()):
+        half = len(crops) // len(shown)
+        axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])
+        axis.plot(table["alpha"], table[column], "o-", color=f"C{place}")
+        axis.set(xlabel="alpha", title=label)
+    return figure, table
+
+
+def worst_squares(
+    truths: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], scale: int, size: int
+) -> pd.DataFrame:
+    """Every size x size square, worst first: image, top, left, size, local PSNR-Y of the network and of bicubic."""
+    rows = []
+    for name, hr in truths.items():
+        y = luma(hr).astype(float)
+        errors = [(luma(outputs[name]) - y) ** 2, (bicubic(hr, scale) - y) ** 2]
+        for top, left in np.ndindex(y.shape[0] // size, y.shape[1] // size):
+            corner = top * size, left * size
+            local = [10 * np.log10(255**2 / (crop_at(error, corner, size).mean() + 1e-6)) for error in errors]
+            rows.append([name, *corner, size, *local])
+    columns = ["image", "top", "left", "size", "network", "bicubic"]
+    return pd.DataFrame(rows, columns=columns).sort_values("network", ignore_index=True)
+
+
+def show_squares(
+    places: pd.DataFrame, truths: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], scale: int, name: str
+) -> Figure:
+    """Rows of `worst_squares`, a row each: HR, bicubic, the network called `name`, and its error of luma."""
+    grid = []
+    for place in places.itertuples():
+        hr, sr, corner = truths[place.image], outputs[place.image], (place.top, place.left)
+        error = np.abs(luma(sr).astype(float) - luma(hr))  # (H, W)
+        pictures = {
+            f"HR: {place.image}\nrow {place.top}, column {place.left}": hr,
+            f"bicubic\n{place.bicubic:.1f} dB": enlarge(lr_of(hr, scale), scale),
+            f"{name}\n{place.network:.1f} dB": sr,
+            "error of luma\nwhite: 64 levels": np.minimum(error * 4, 255).astype(np.uint8),
+        }
+        grid.append({title: crop_at(picture, corner, place.size) for title, picture in pictures.items()})
+    return show_grid(grid)
+
+
+def score_dots(scores: pd.DataFrame) -> Figure:
+    """Every picture's PSNR-Y and SSIM-Y, a row a method, and their means."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.45 * scores["method"].nunique() + 0.9), sharey=True)
+    means = scores.groupby("method", sort=False)[["psnr_y", "ssim_y"]].mean()
+    for axis, (column, label) in zip(axes, {"psnr_y": "PSNR-Y (dB)", "ssim_y": "SSIM-Y"}.items(), strict=True):
+        axis.plot(scores[column], scores["method"], "o", color="C0", alpha=0.6, label="a photograph")
+        axis.plot(means[column], means.index, "|", color="C1", markersize=16, markeredgewidth=2.5, label="mean")
+        axis.set_xlabel(label)
+    axes[0].margins(y=0.2)
+    axes[0].invert_yaxis()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def opinion_bars(mos: pd.DataFrame, title: str) -> Figure:
+    """`mos.opinions` with their intervals."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.35 * len(mos) + 0.9))
+    axis.errorbar(
+        mos["mos"], mos["method"], xerr=[mos["mos"] - mos["low"], mos["high"] - mos["mos"]], fmt="o", capsize=3
+    )
+    axis.set(xlim=(0.9, 5.1), xlabel="MOS, 1 bad to 5 excellent, with 95 % interval", title=title)
+    axis.invert_yaxis()
+    return figure

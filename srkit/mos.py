@@ -1,0 +1,128 @@
+"""A blind study of mean opinion scores: crops rated one at a time, every vote kept at once, then MOS with intervals."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from srkit.files import SrkitError, replacing
+from srkit.tables import interval
+
+GRADES = {5: "excellent", 4: "good", 3: "fair", 2: "poor", 1: "bad"}  # ITU-R BT.500, absolute category rating
+COLUMNS = ["rater", "image", "method", "score"]
+REFERENCE = "HR"
+
+
+class Study:
+    """Crops of one size, by (image, method), to be rated blind; the truth is hidden among them as method "HR".
+
+    Each rater sees them in an order of their own, which the seed and the name decide. Votes go to a CSV file, a line
+    each, as soon as they are given; whoever comes back goes on behind the last one.
+    """
+
+    def __init__(self, crops: Mapping[tuple[str, str], np.ndarray], path: Path, rater: str = "me", seed: int = 0):
+        if not any(method == REFERENCE for _, method in crops):
+            raise SrkitError(f"the study has no hidden reference: add each image's true crop as method {REFERENCE}.")
+        self.crops, self.path, self.rater = dict(crops), Path(path), rater
+        order = np.random.default_rng([seed, *rater.encode()]).permutation(len(crops))
+        self.order = [list(crops)[place] for place in order]
+        with replacing(self.path) as beside:  # once anew, so that a line that was cut off harms nothing
+            self.votes().to_csv(beside, index=False)
+
+    def votes(self) -> pd.DataFrame:
+        """All votes of all raters: rater, image, method, score."""
+        text = self.path.read_text(encoding="utf-8").rpartition("\n")[0] if self.path.exists() else ""
+        table = pd.read_csv(StringIO(text or ",".join(COLUMNS)), dtype=dict.fromkeys(COLUMNS[:3], str))
+        if list(table) != COLUMNS:
+            raise SrkitError(f"{self.path} holds no votes: name another file.")
+        return table
+
+    def left(self) -> list[tuple[str, str]]:
+        """What this rater has not rated yet, in order."""
+        votes = self.votes()
+        rated = set(votes.loc[votes["rater"] == self.rater, ["image", "method"]].itertuples(index=False, name=None))
+        return [trial for trial in self.order if trial not in rated]
+
+    def vote(self, score: int) -> None:
+        """Rate the crop that is next, 1 to 5, and write it down."""
+        if score not in GRADES:
+            raise SrkitError(f"{score} is no grade: choose 1 (bad) to 5 (excellent).")
+        for image, method in self.left()[:1]:
+            line = pd.DataFrame([[self.rater, image, method, score]])
+            line.to_csv(self.path, mode="a", header=False, index=False)
+
+    def widget(self, zoom: int = 3) -> Any:
+        """The rating page: one crop without its name, `zoom` times as large in squares, five buttons, a bar."""
+        import ipywidgets
+
+        crop, said = ipywidgets.Image(format="png"), ipywidgets.Label()
+        bar = ipywidgets.IntProgress(max=len(self.order), description="rated")
+        buttons = [ipywidgets.Button(description=f"{score} {word}") for score, word in GRADES.items()]
+
+        def show() -> None:
+            left = self.left()
+            bar.value = len(self.order) - len(left)
+            for button in buttons:
+                button.disabled = not left
+            said.value = "How good is this picture?" if left else f"All {len(self.order)} are rated: thank you."
+            if left:
+                picture, file = self.crops[left[0]].repeat(zoom, axis=0).repeat(zoom, axis=1), BytesIO()
+                Image.fromarray(picture).save(file, "png")
+                crop.value = file.getvalue()
+
+        def rate(button: Any) -> None:
+            self.vote(int(button.description[0]))
+            show()
+
+        for button in buttons:
+            button.on_click(rate)
+        show()
+        return ipywidgets.VBox([crop, said, ipywidgets.HBox(buttons), bar])
+
+
+def opinions(votes: pd.DataFrame) -> pd.DataFrame:
+    """MOS by method, best first: method, votes, mos, low and high (95 % bootstrap over the votes), against_hr.
+
+    against_hr: MOS less the hidden reference's, plus 5 (ITU-T P.910): 5 is as good as the truth.
+    """
+    lines = []
+    for method, scores in votes.groupby("method", sort=False)["score"]:
+        low, high = interval(scores)
+        lines.append({"method": method, "votes": len(scores), "mos": scores.mean(), "low": low, "high": high})
+    table = pd.DataFrame(lines)
+    reference = table.loc[table["method"] == REFERENCE, "mos"].mean()
+    return table.assign(against_hr=table["mos"] - reference + 5).sort_values("mos", ascending=False, ignore_index=True)
+
+
+def correlations(votes: pd.DataFrame, scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """How well scores foretell opinions, over every crop but the references: metric, crops, pearson, spearman.
+
+    scores: a row an image and method, as `evaluate` gives it, of the very crops that were rated.
+    """
+    mean = votes.groupby(["image", "method"], as_index=False)["score"].mean()
+    both = mean[mean["method"] != REFERENCE].merge(scores, on=["image", "method"])
+    lines = []
+    for column in columns:
+        pair = both[["score", column]].dropna()
+        found = {kind: pair.corr(kind).iloc[0, 1] for kind in ("pearson", "spearman")}
+        lines.append({"metric": column, "crops": len(pair)} | found)
+    return pd.DataFrame(lines)
+
+
+def invented_votes(scores: pd.DataFrame, column: str = "ssim_y", raters: int = 8, seed: int = 0) -> pd.DataFrame:
+    """SYNTHETIC votes, to see the analysis before anybody was asked: nobody's opinion, and never a result.
+
+    Grades fall from HR's 4.7 with the distance of `column` from its best, with a spread as among people.
+    """
+    random = np.random.default_rng(seed)
+    worse = scores[column].max() - scores[column]
+    grade = 4.2 - 2.7 * worse / max(worse.max(), 1e-9)
+    truths = scores[["image"]].drop_duplicates().assign(method=REFERENCE, grade=4.7)
+    trials = pd.concat([scores[["image", "method"]].assign(grade=grade), truths])
+    votes = [trials.assign(rater=f"synthetic {n + 1}", noise=random.normal(0, 0.7, len(trials))) for n in range(raters)]
+    votes = pd.concat(votes, ignore_index=True)
+    return votes.assign(score=(votes["grade"] + votes["noise"]).round().clip(1, 5).astype(int))[COLUMNS]

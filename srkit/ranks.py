@@ -1,0 +1,70 @@
+"""Several processes that train one run together, started by torchrun: who is who, and what they share.
+
+Every process keeps the same weights and draws the same batch, takes its own part of it, and the gradients are averaged
+(which, unlike PyTorch's wrapper, needs no care with a gradient penalty or a network that is frozen for a while).
+"""
+
+import os
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from srkit.files import SrkitError
+
+
+def begin(batch: int, device: str | None = None) -> str | None:
+    """Join the others where torchrun started this process; the device that is this one's. Does nothing elsewhere."""
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    if count == 1:
+        return device
+    if batch % count:
+        raise SrkitError(
+            f"a batch of {batch} is not divisible by {count} processes: use --batch {-(-batch // count) * count}."
+        )
+    local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count() if device != "cpu" else 0
+    if gpus and int(os.environ["LOCAL_WORLD_SIZE"]) > gpus:
+        raise SrkitError(f"{os.environ['LOCAL_WORLD_SIZE']} processes share {gpus} GPUs: use --nproc_per_node={gpus}.")
+    if gpus:
+        torch.cuda.set_device(local)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if gpus else "gloo")
+    return f"cuda:{local}" if gpus else "cpu"
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is; 0 is the one that writes."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+def mean_gradients(network: nn.Module) -> None:
+    """Give every process the mean of all their gradients."""
+    if world() > 1:
+        slopes = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = torch.cat([slope.flatten() for slope in slopes])
+        dist.all_reduce(flat)
+        for slope, mean in zip(slopes, flat.div_(world()).split([s.numel() for s in slopes]), strict=True):
+            slope.copy_(mean.view(slope.shape))
+
+
+def mean(values: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, float]:
+    """Numbers to log, each the mean over the processes."""
+    together = torch.stack([torch.as_tensor(v, dtype=torch.float32, device=device) for v in values.values()])
+    if world() > 1:
+        dist.all_reduce(together)
+    return dict(zip(values, (together / world()).tolist(), strict=True))
+
+
+def any_of(asked: bool, device: torch.device) -> bool:
+    """Whether one process at least asks."""
+    if world() == 1:
+        return asked
+    flag = torch.tensor(float(asked), device=device)
+    dist.all_reduce(flag)
+    return bool(flag)

@@ -1,0 +1,65 @@
+"""What may come between a run and its end: a request to stop, a full disk, a full memory."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from srkit.files import SrkitError
+from srkit.recipes import Recipe
+
+
+@contextmanager
+def stop_asked() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for name in before:
+        signal.signal(name, ask)
+    try:
+        yield asked
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+@contextmanager
+def explained(folder: Path, recipe: Recipe) -> Iterator[None]:
+    """A full disk and a full memory in one sentence each, which says what to do; the last checkpoint stays."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        raise SrkitError(
+            f"{where} cannot be written ({error.strerror or error}): make room there, and go on from the last whole "
+            "checkpoint with --resume."
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise SrkitError(
+            f"the memory is full ({_memory()}): a step holds {recipe.batch} crops of {recipe.crop} x {recipe.crop}; go "
+            "on with --resume --accumulate 2, or start anew with a smaller --crop or --batch."
+        ) from error
+
+
+def _memory() -> str:
+    if torch.cuda.is_available():
+        used, whole = torch.cuda.max_memory_allocated(), torch.cuda.mem_get_info()[1]
+        return f"at most {used / 1e9:.1f} of the GPU's {whole / 1e9:.1f} GB were in use by this run"
+    import psutil
+
+    used, whole = psutil.Process().memory_info().rss, psutil.virtual_memory()
+    return f"{used / 1e9:.1f} GB in use by this run, {whole.available / 1e9:.1f} of {whole.total / 1e9:.1f} GB free"

@@ -1,0 +1,125 @@
+"""How much faster than the usual way: `make bench`. Ours and theirs take turns: a busy machine is fair to both."""
+
+import json
+import os
+import platform
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.plain import PlainSRGAN, PlainSRResNet, loader
+from PIL import Image
+from skimage import data
+
+from srkit.dataset import decode_all, find_photographs
+from srkit.patches import Patches
+from srkit.recipes import RECIPES
+from srkit.steps import Learner
+
+pytestmark = pytest.mark.slow
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+MACHINE = f"{platform.processor() or platform.machine()}, {CORES} cores, {torch.get_num_threads()} threads"
+MACHINE += f", torch {torch.__version__}"
+SECONDS = float(os.environ.get("SRKIT_BENCH_SECONDS", 15))  # for each side of each comparison
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table():
+    rows = []
+    yield rows
+    print(f"\n{'name':44} {'ours':>12} {'theirs':>12} {'ratio':>7}   machine")
+    for name, ours, theirs, unit, ratio in rows:
+        print(f"{name:44} {ours:12,.4g} {theirs:12,.4g} {ratio:7.2f}   {unit}; {MACHINE}")
+    if os.environ.get("SRKIT_BENCH_JSON"):
+        Path(os.environ["SRKIT_BENCH_JSON"]).write_text(json.dumps({"machine": MACHINE, "rows": rows}, indent=1))
+
+
+def take_turns(ours, theirs, seconds=SECONDS):
+    """Median seconds of one call of each, taken in turn after three that are not counted."""
+    for _ in range(3):
+        ours(), theirs()
+    spent, until = ([], []), time.perf_counter() + 2 * seconds
+    while len(spent[0]) < 5 or time.perf_counter() < until:
+        for work, times in zip((ours, theirs), spent, strict=True):
+            began = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - began)
+    return [float(np.median(times)) for times in spent]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Folders of 8 and of 800 photographs of 2 megapixels; the larger one repeats them, each turned and shifted."""
+    base = np.tile(data.astronaut(), (3, 4, 1))
+    folders = {}
+    for count in (8, 800):
+        folders[count] = tmp_path_factory.mktemp(f"photographs{count}")
+        for number in range(count):
+            picture = np.roll(base, 7 * number, axis=1)[: 1100 + number % 9, : 1800 + number % 7]
+            picture = picture + np.uint8(number % 3)
+            if count == 8:
+                Image.fromarray(picture).save(folders[count] / f"{number}.png", compress_level=1)
+            else:  # only decoded ones are needed: 4.8 GB of pixels would take minutes to write as PNG
+                Image.fromarray(picture).save(folders[count] / f"{number}.jpg", quality=85)
+    return folders
+
+
+def measured(patches, size=64, seconds=SECONDS):
+    steps, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        patches.batch(steps, size)
+        steps += 1
+    return steps * size / (time.perf_counter() - began)
+
+
+def test_crops(table, photographs, tmp_path):
+    found = find_photographs(photographs[8])
+    ours = Patches(decode_all(found, tmp_path)[0], 4, 96)
+    theirs = iter(loader(found.train, 4, 96, 16, 10**6, workers=CORES))
+    number = iter(range(10**9))
+    times = take_turns(lambda: [ours.batch(next(number), 16) for _ in range(20)], lambda: list(islice(theirs, 1)))
+    rates = 20 * 16 / times[0], 16 / times[1]
+    table.append((f"HR 96, LR 24 crops, DataLoader of {CORES} workers", *rates, "pairs/s", rates[0] / rates[1]))
+    assert rates[0] > rates[1]
+
+
+def test_crops_of_800_photographs_are_as_quick_as_of_8(table, photographs, tmp_path):
+    rates = {}
+    for count, folder in photographs.items():
+        images, kept = decode_all(find_photographs(folder), tmp_path)
+        patches = Patches(images, 4, 96, cache=kept)
+        measured(patches, seconds=2)
+        rates[count] = measured(patches)
+    table.append(("the same of 800 photographs, against 8", rates[800], rates[8], "pairs/s", rates[800] / rates[8]))
+
+
+def crops(count=16):
+    patches = Patches({Path("astronaut"): data.astronaut()}, 4, 96)
+    return patches.batch(0, count)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
+@pytest.mark.parametrize("recipe", ["srresnet", "srgan"])
+def test_step(table, recipe, compiled):
+    going = Learner(RECIPES[recipe], "cpu", compiled=compiled)
+    phase = RECIPES[recipe].phases[-1]
+    if phase.adversarial:
+        from dataclasses import replace
+
+        losses = {replace(loss, weights="random") if hasattr(loss, "weights") else loss: w for loss, w in
+                  phase.losses.items()}  # fmt: skip
+        phase = replace(phase, losses=losses)
+    going.begin(phase)
+    plain = (
+        PlainSRGAN(going.generator, going.discriminator, "random")
+        if phase.adversarial
+        else PlainSRResNet(going.generator)
+    )
+    lr, hr = crops()
+    times = take_turns(lambda: going.step(phase, lr, hr, 1e-4), lambda: plain.step(lr, hr), seconds=2 * SECONDS)
+    name = f"{recipe} step, batch 16, HR 96, fp32{', compiled' * compiled}"
+    table.append((name, *times, "s/step", times[1] / times[0]))
+    assert times[0] < times[1]

@@ -1,0 +1,108 @@
+"""Made-up histories, each with an illness that is known, and one without."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srkit import health
+from srkit.health import findings, in_words
+
+
+def history(phase="gan", lines=40, **changed):
+    """A healthy one: losses that fall or stay with the noise of batches; `changed` columns instead."""
+    random = np.random.default_rng(0)
+    noise = lambda size: 1 + size * random.standard_normal(lines)  # noqa: E731
+    column = {
+        "phase": phase,
+        "step": np.arange(1, lines + 1) * 100,
+        "pixel": 0.01 * noise(0.2),
+        "grad_norm": 0.5 * noise(0.3),
+        "red": 0.004 * random.standard_normal(lines),
+        "green": 0.004 * random.standard_normal(lines),
+        "blue": 0.004 * random.standard_normal(lines),
+        "psnr_y": np.where(np.arange(lines) % 5 == 4, 27 + 0.02 * np.arange(lines), np.nan),
+    }
+    if phase == "gan":
+        column |= {
+            "adversarial": 1.2 * noise(0.1),
+            "discriminator": 0.9 * noise(0.1),
+            "d_hr": 0.7 * noise(0.05),
+            "d_sr": 0.3 * noise(0.05),
+        }
+    return pd.DataFrame(column | changed)
+
+
+def ramp(start, end, lines=40):
+    return np.linspace(start, end, lines)
+
+
+ILL = {
+    health.WON: {"d_sr": ramp(0.4, 0.001), "d_hr": ramp(0.6, 0.999), "discriminator": np.geomspace(1.2, 1e-3, 40)},
+    health.IGNORED: {"d_sr": np.full(40, 0.12), "adversarial": ramp(2.0, 2.4), "discriminator": np.full(40, 0.4)},
+    health.DRIFT: {"blue": ramp(0, 0.06)},
+    health.EXPLODED: {"grad_norm": np.r_[np.full(33, 0.5), np.geomspace(1, 1e4, 7)]},
+    health.FALLEN: {"psnr_y": np.where(np.arange(40) % 5 == 4, ramp(28, 20), np.nan)},
+}
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_each_illness_is_named_alone_with_what_to_try(name):
+    ill = history(**ILL[name])
+    assert list(findings(ill)) == [name]
+    assert name in in_words(ill)
+    assert health.TRY[name] in in_words(ill)
+
+
+@pytest.mark.parametrize("phase", ["psnr", "gan"])
+def test_a_healthy_run_is_left_in_peace(phase):
+    assert findings(history(phase)) == {}
+    assert "nothing looks ill" in in_words(history(phase))
+
+
+def test_colours_say_which_and_how_far():
+    assert findings(history(blue=np.full(40, 0.04), red=np.full(40, -0.1))) == {
+        health.DRIFT: "red -26, blue +10 of 255"
+    }
+
+
+def test_one_bad_batch_is_no_illness():
+    spike = np.full(40, 0.5)
+    spike[37] = 1e4
+    blue = np.zeros(40)
+    blue[35] = 0.5
+    assert findings(history(grad_norm=spike, blue=blue)) == {}
+
+
+def test_a_wasserstein_critic_is_not_judged_by_probabilities():
+    scores = {"d_hr": ramp(1, 40), "d_sr": ramp(0, -30), "discriminator": ramp(-1, -70), "adversarial": ramp(0, 30)}
+    assert findings(history(**scores)) == {}
+
+
+def test_psnr_may_fall_in_the_second_phase_as_in_the_papers_and_not_in_the_first():
+    fallen = np.where(np.arange(40) % 5 == 4, ramp(32.0, 29.4), np.nan)
+    assert findings(history("gan", psnr_y=fallen)) == {}
+    assert list(findings(history("psnr", psnr_y=fallen))) == [health.FALLEN]
+
+
+def test_a_young_run_an_empty_one_and_one_of_an_earlier_version_are_not_judged():
+    assert findings(history(**ILL[health.WON]).tail(5)) == {}
+    assert findings(history().head(0)) == {}
+    assert findings(history().drop(columns=["red", "green", "blue"])) == {}
+
+
+def test_only_the_phase_that_runs_is_judged():
+    both = pd.concat([history("psnr", grad_norm=np.full(40, 1e-4)), history("gan")])
+    assert findings(both) == {}
+
+
+def test_a_training_keeps_its_findings_in_its_record_and_says_them(tmp_path, monkeypatch, capsys):
+    from srkit import training
+    from srkit.cli import main
+
+    found = {health.DRIFT: "blue +9 of 255"}
+    monkeypatch.setattr(training, "findings", lambda history: found)
+    run = training.train("srresnet", "smoke", runs=tmp_path, crop=32, batch=1)
+    assert run.config["health"] == found
+    assert health.DRIFT in capsys.readouterr().err, "the progress line says it at each validation"
+    assert main(["train", "srresnet", "--resume", "--crop", "32", "--batch", "1", "--runs", str(tmp_path)]) == 0
+    assert "Health: " in capsys.readouterr().out

@@ -1,0 +1,67 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from srkit import ranks
+from srkit.files import SrkitError
+from srkit.runs import Run
+from srkit.training import train
+
+HERE = Path(__file__).parent
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from test_ranks import trained
+torch.set_num_threads(1)
+trained(sys.argv[2])
+"""
+
+
+def trained(folder):
+    """Both phases of an SRGAN without batch norm, and some steps of a critic with its gradient penalty."""
+    from test_training import TINY, without_norm
+
+    one = train(without_norm(), TINY, runs=folder, device="cpu", resume=True)
+    train("wgan_gp", TINY, runs=folder, device="cpu", resume=True)
+    return one
+
+
+def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(tmp_path / "script.py"), str(HERE), str(tmp_path / "two")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    torch.set_num_threads(1)
+    one = trained(tmp_path / "one").history()
+    two = Run(tmp_path / "two" / "srgan-smoke-s0").history()
+    terms = ["pixel", "perceptual", "adversarial", "discriminator", "d_sr", "grad_norm", "psnr_y"]
+    assert list(two["step"]) == list(one["step"]), "one process alone writes"
+    for name in terms:
+        assert two[name].to_numpy() == pytest.approx(one[name].to_numpy(), rel=2e-3, abs=1e-5, nan_ok=True), name
+    critic = Run(tmp_path / "two" / "wgan_gp-smoke-s0").history()
+    assert critic["step"].iloc[-1] == 12
+    assert critic["discriminator"].notna().sum() == 4
+
+
+def test_outside_torchrun_there_is_one_process_and_nothing_to_share(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert ranks.begin(3, "cpu") == "cpu"
+    assert (ranks.world(), ranks.rank()) == (1, 0)
+    assert ranks.any_of(True, torch.device("cpu")) is True
+
+
+def test_what_cannot_be_shared_is_refused_in_a_sentence(monkeypatch):
+    for name, value in {"WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SrkitError, match="batch of 16 is not divisible by 3 processes: use --batch 18"):
+        ranks.begin(16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SrkitError, match="3 processes share 2 GPUs: use --nproc_per_node=2"):
+        ranks.begin(18)
