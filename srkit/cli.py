@@ -227,13 +227,14 @@ def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
     from srkit.dataset import find_pictures
     from srkit.recipes import RECIPES
     from srkit.runs import Run, find_runs
+    from srkit.shipped import load
 
     if what in ("bicubic", "nearest"):
         return what, what
     if what in RECIPES:
         found = [run for run in find_runs(runs) if run.config["recipe"]["name"] == what and run.scale == scale]
         if not found:
-            raise SrkitError(f"{runs} holds no trained run of {what} at x{scale}: srkit train {what} makes one.")
+            return f"{what} (shipped)", load(what, scale)
         print(f"{what}: {found[-1].folder} ({found[-1].label})")
         return what, found[-1].generator()
     folder = Path(what).resolve()

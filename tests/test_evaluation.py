@@ -9,8 +9,9 @@ from skimage.metrics import structural_similarity
 from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from srkit.cli import main
 from srkit.dataset import find_pictures
-from srkit.evaluation import bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
+from srkit.evaluation import bicubic, costs, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, luma, read_image, to_tensor, write_image
 from srkit.resize import imresize
@@ -22,6 +23,7 @@ LITERATURE = {
     "BSD100": {2: (29.56, 0.8431), 3: (27.21, 0.7385), 4: (25.96, 0.6675)},
     "Urban100": {2: (26.88, 0.8403), 3: (24.46, 0.7349), 4: (23.14, 0.6577)},
 }
+NAMED = ["method", "set", "scale", "image", "psnr_y", "ssim_y", "psnr_rgb", "lpips", "seconds"]
 LARGE = ("BSD100", "Urban100")
 ROWS = [
     pytest.param(name, scale, marks=[pytest.mark.slow] * (name in LARGE))
@@ -135,8 +137,9 @@ def test_a_grey_file_is_its_own_luma(tmp_path, hr):
     table = table.set_index("method")["psnr_y"]
     assert network.seen[0].shape[1] == 3
     assert table["bicubic"] == pytest.approx(psnr_y(bicubic(hr[..., 1], 4), hr[..., 1], 4))
-    # The methods' RGB answer goes through the luma, as a colour picture's would; both see one and the same picture.
-    assert table["it"] == pytest.approx(table["nearest"])
+    # The methods' RGB answer is made grey in HR's own range, 0 to 255, and not in luma's.
+    near = enlarge(lr_of(hr[..., 1], 4), 4, "nearest")[..., 0]
+    assert table["it"] == table["nearest"] == pytest.approx(psnr_y(near, hr[..., 1], 4))
 
 
 def test_a_networks_answer_is_clipped_and_rounded():
@@ -162,7 +165,7 @@ def test_the_table_has_a_row_for_each_image_and_method(tmp_path, hr):
     images = find_pictures(tmp_path / "some set")
     methods = {"near": "nearest", "cubic": "bicubic"}
     table = evaluate(methods, images, 4, save=tmp_path / "sr")
-    assert list(table) == ["method", "set", "scale", "image", "psnr_y", "ssim_y", "seconds"]
+    assert [name for name in table if name in NAMED] == NAMED
     assert table[["image", "method"]].to_numpy().tolist() == [[i, m] for i in ("a.png", "b.png") for m in methods]
     assert set(table["set"]) == {"some set"}
     assert set(evaluate(methods, images, 4, set_name="starter")["set"]) == {"starter"}
@@ -200,3 +203,131 @@ def test_a_file_that_does_not_open_is_named(tmp_path):
     (tmp_path / "words.png").write_text("words")
     with pytest.raises(SrkitError, match="words.png does not open"):
         evaluate({"bicubic": "bicubic"}, [tmp_path / "words.png"], 4)
+
+
+@pytest.fixture
+def some(tmp_path, hr):
+    """Three HR pictures of different size in a folder."""
+    for number, side in enumerate((48, 53, 64)):
+        write_image(tmp_path / "hr" / f"{number}.png", hr[side : 2 * side, side : 2 * side])
+    return find_pictures(tmp_path / "hr")
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(some, tmp_path):
+    network, file = Recorder(4), tmp_path / "out.csv"
+
+    def stop_at_the_third(*_):
+        if len(network.seen) == 2:
+            raise KeyboardInterrupt
+
+    hook = network.register_forward_pre_hook(stop_at_the_third)
+    methods = {"bicubic": "bicubic", "it": network}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(methods, some, 4, csv=file)
+    assert len(pd.read_csv(file)) == 5  # two pictures by both, the third by bicubic
+    file.write_text(file.read_text() + "it,hr,4,2.p")  # and a line that was cut off
+    hook.remove()
+    table = evaluate(methods, some, 4, csv=file)
+    assert len(network.seen) == 3  # each picture once
+    pd.testing.assert_frame_equal(table, pd.read_csv(file), check_dtype=False, atol=1e-5)
+    assert evaluate(methods, some, 4, csv=file)["seconds"].tolist() == pd.read_csv(file)["seconds"].tolist()
+    assert len(network.seen) == 3
+
+
+def test_other_weights_or_another_picture_are_scored_anew(some, tmp_path, hr):
+    file = tmp_path / "out.csv"
+    before = evaluate({"it": Recorder(4), "bicubic": "bicubic"}, some, 4, csv=file)
+    brighter = Recorder(4, bright=0.1)
+    after = evaluate({"it": brighter}, some, 4, csv=file)
+    assert len(brighter.seen) == 3
+    assert (after["psnr_y"].to_numpy() < before[before["method"] == "it"]["psnr_y"].to_numpy()).all()
+    write_image(some[1], hr[:48, :48])
+    evaluate({"it": brighter}, some, 4, csv=file)
+    assert len(brighter.seen) == 4
+    kept = pd.read_csv(file)
+    assert sorted(kept["method"]) == ["bicubic"] * 3 + ["it"] * 3
+
+
+def test_a_csv_of_another_kind_is_not_touched(some, tmp_path):
+    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SrkitError, match="mine.csv is no table of srkit evaluate"):
+        evaluate({"bicubic": "bicubic"}, some, 4, csv=tmp_path / "mine.csv")
+    assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_ready_made_pictures_score_as_the_method_that_made_them(some, tmp_path):
+    made = evaluate({"it": Recorder(4)}, some, 4, save=tmp_path / "sr")
+    (tmp_path / "sr" / "it" / "1.png").rename(tmp_path / "sr" / "it" / "1_x4_SR.png")
+    read = evaluate({"theirs": tmp_path / "sr" / "it"}, some, 4)
+    columns = ["image", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
+    pd.testing.assert_frame_equal(made[columns], read[columns])
+    assert read["seconds"].isna().all()
+
+
+def test_what_is_missing_or_of_another_size_is_named_and_the_rest_kept(some, tmp_path, hr):
+    evaluate({"it": Recorder(4)}, some, 4, save=tmp_path / "sr")
+    (tmp_path / "sr" / "it" / "0.png").unlink()
+    write_image(tmp_path / "sr" / "it" / "1.png", hr[:40, :40])
+    (tmp_path / "hr" / "words.png").write_text("words")
+    write_image(tmp_path / "hr" / "tiny.png", hr[:18, :64])
+    problems = []
+    methods = {"theirs": tmp_path / "sr" / "it", "bicubic": "bicubic"}
+    table = evaluate(methods, find_pictures(tmp_path / "hr"), 4, problems=problems, csv=tmp_path / "out.csv")
+    assert table[["image", "method"]].to_numpy().tolist() == [
+        ["0.png", "bicubic"],
+        ["1.png", "bicubic"],
+        ["2.png", "theirs"],
+        ["2.png", "bicubic"],
+    ]
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 4
+    said = " ".join(problems)
+    for words in (
+        "no picture for 0.png",
+        "1.png is 40 x 40, and 1.png at x4 52 x 52",
+        "tiny.png, 64 x 16",
+        "words.png",
+    ):
+        assert words in said
+    with pytest.warns(UserWarning, match="left out: .*words.png"):
+        evaluate({"bicubic": "bicubic"}, [some[0], tmp_path / "hr" / "words.png"], 4)
+
+
+def test_a_scale_that_is_not_the_networks_is_refused(some):
+    with pytest.raises(SrkitError, match="it enlarges 2-fold: it cannot be scored at x4"):
+        evaluate({"it": Recorder(2)}, some, 4)
+
+
+def test_luma_alone_has_no_colour_scores(some, tmp_path):
+    for path in some:
+        write_image(tmp_path / "y" / path.name, bicubic(crop_to_multiple(read_image(path), 4), 4))
+    table = evaluate({"theirs": tmp_path / "y", "bicubic": "bicubic"}, some, 4, lpips=lambda *_: 0.5)
+    parts = dict(list(table.groupby("method")))
+    np.testing.assert_allclose(parts["theirs"]["psnr_y"], parts["bicubic"]["psnr_y"])
+    assert parts["theirs"][["psnr_rgb", "ssim_rgb", "lpips"]].isna().all(axis=None)
+    assert (parts["bicubic"]["lpips"] == 0.5).all()
+
+
+def test_costs_are_counted_for_one_720p_picture():
+    network = nn.Conv2d(3, 5, 3, padding=1)
+    table = costs({"bicubic": "bicubic", "it": network}, 4).set_index("method")
+    assert table.loc["it", "parameters"] == 3 * 5 * 9 + 5
+    assert table.loc["it", "multiply_adds_g"] == pytest.approx(3 * 5 * 9 * 320 * 180 / 1e9)
+    assert np.isnan(table.loc["bicubic", "parameters"])
+
+
+def test_the_command_scores_streams_and_says_what_it_left_out(some, tmp_path, capsys):
+    words = ["evaluate", "bicubic", "--images", str(tmp_path / "hr"), "--scale", "4", "--no-lpips"]
+    out = [str(tmp_path / name) for name in ("out.csv", "sr", "t.tex")]
+    assert main([*words, "--csv", out[0], "--save", out[1], "--table", out[2]]) == 0
+    said = capsys.readouterr().out
+    assert "bicubic" in said
+    assert "BT.601" in said
+    assert pd.read_csv(out[0])["lpips"].isna().all()
+    assert "toprule" in (tmp_path / "t.tex").read_text()
+    (tmp_path / "hr" / "words.png").write_text("words")
+    assert main(["evaluate", out[1] + "/bicubic", *words[1:]]) == 1
+    heard = capsys.readouterr()
+    assert "sr-bicubic" in heard.out
+    assert "words.png" in heard.err
+    assert main(["evaluate", "bicubic", "--images", str(tmp_path / "none"), "--scale", "4"]) == 1
+    assert "holds no pictures" in capsys.readouterr().err

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from srkit.figures import busiest, compare, loss_curves, save_figure, show_grid
+from srkit.figures import busiest, chart_over_row, compare, loss_curves, save_figure, show_grid, value_and_slope
 from srkit.files import SrkitError
 
 CAPTION = "srgan x4, smoke profile, seed 0: bicubic (a < b)"
@@ -136,3 +137,19 @@ def test_loss_curves_draw_what_the_history_holds():
     drawn = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     assert drawn == ["pixel loss", "validation PSNR-Y (dB)"]
     plt.close("all")
+
+
+def test_values_and_slopes_are_those_of_the_closed_form_each_number_alone():
+    x = torch.linspace(-3, 3, 7)
+    values, slopes = value_and_slope({"square": lambda z: z.square().mean(), "twice": lambda z: 2 * z}, x, "x")
+    np.testing.assert_allclose(values, np.stack([x, x**2, 2 * x], axis=1))
+    np.testing.assert_allclose(slopes, np.stack([x, 2 * x, np.full(7, 2)], axis=1))
+    assert list(values) == list(slopes) == ["x", "square", "twice"]
+
+
+def test_a_chart_stands_over_its_row_of_pictures():
+    figure, chart = chart_over_row({name: np.zeros((8, 8, 3), np.uint8) for name in ("LR", "SR", "HR")})
+    figure.draw_without_rendering()
+    pictures = [axis for axis in figure.axes if axis is not chart]
+    assert [axis.get_title() for axis in pictures] == ["LR", "SR", "HR"]
+    assert all(axis.get_position().y1 < chart.get_position().y0 for axis in pictures)

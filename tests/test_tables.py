@@ -1,5 +1,6 @@
 """Intervals and p against other libraries and counting by hand; the LaTeX compiles where there is a LaTeX."""
 
+import re
 import shutil
 import subprocess
 from itertools import product
@@ -128,8 +129,6 @@ def test_the_thesis_files_compile(thesis):
 
 
 def test_every_work_that_a_notebook_cites_is_in_the_bibliography(project):
-    import re
-
     works = (project / "notebooks" / "references.bib").read_text()
     for path in sorted((project / "notebooks").glob("*.ipynb")):
         cited = set(re.findall(r"arXiv:(\d{4}\.\d{5})", path.read_text()))

@@ -1,0 +1,125 @@
+"""Systems side by side: who is there, who is missing, and what a figure shows of them."""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from skimage.data import chelsea
+
+from srkit import comparison
+from srkit.chapters import recipe_names
+from srkit.evaluation import psnr_y
+from srkit.figures import compare
+from srkit.files import SrkitError
+from srkit.generator import SRResNet
+from srkit.images import write_image
+from srkit.recipes import RECIPES, SRGAN, describe
+from srkit.runs import Run, save_weights
+
+
+@pytest.fixture(autouse=True)
+def _tidy(monkeypatch):
+    monkeypatch.setattr(comparison, "shipped", list)
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A finished srgan of two phases at x4, a pixelforge at x2, and one of another seed."""
+    for name, scale, phases, seed in (
+        ("srgan", 4, ("psnr", "gan"), 0),
+        ("pixelforge", 2, ("psnr",), 0),
+        ("esrgan", 4, (), 1),
+    ):
+        run, network = Run(tmp_path / "runs" / f"{name}-{seed}"), SRResNet(scale=scale, channels=8, blocks=1, skip=True)
+        parts = {"name": "SRResNet", "scale": scale, "channels": 8, "blocks": 1, "skip": True}
+        recipe = describe(SRGAN) | {"name": name, "scale": scale, "generator": parts}
+        recipe["phases"] = [phase for phase in recipe["phases"] if phase["name"] in phases]
+        run.write_config({"recipe": recipe, "profile": "smoke", "seed": seed, "data": {"name": "starter"}})
+        for phase in phases:
+            save_weights(network, run.weights(phase))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    write_image(tmp_path / "cat.png", chelsea()[:98, 100:231])
+    return tmp_path / "cat.png"
+
+
+def test_all_means_every_recipe_and_srgan_is_looked_at():
+    assert sorted(recipe_names("all")) == sorted(RECIPES)
+    assert recipe_names("all")[-1] == "srgan"
+    assert recipe_names("wgan_gp") == ["wgan_gp"]
+    with pytest.raises(SrkitError, match="nosuch"):
+        recipe_names("nosuch")
+
+
+def test_systems_of_this_profile_and_seed_are_found_and_the_missing_named(runs):
+    systems, missing = comparison.find_systems(runs, "smoke", 0, "starter")
+    assert {key: list(phases) for key, phases in systems.items()} == {
+        ("srgan", 4): ["psnr", "gan"],
+        ("pixelforge", 2): ["psnr"],
+    }
+    assert set(missing) == set(RECIPES) - {"srgan", "pixelforge"}
+    assert comparison.find_systems(runs, "laptop", 0, "starter") == ({}, list(RECIPES))
+
+
+def test_every_phase_has_its_rows_at_its_scale(runs, picture):
+    systems, _ = comparison.find_systems(runs, "smoke", 0, "starter")
+    table = comparison.score_systems(systems, [picture], "starter", None)
+    assert table[["scale", "system", "phase"]].to_numpy().tolist() == [
+        [2, "bicubic", ""],
+        [2, "pixelforge", "psnr"],
+        [4, "bicubic", ""],
+        [4, "srgan", "psnr"],
+        [4, "srgan", "gan"],
+    ]
+    figure = comparison.perception_distortion(table)
+    assert [axis.get_title() for axis in figure.axes] == ["x2", "x4"]
+    assert "SSIM" in figure.axes[0].get_ylabel()
+    assert "LPIPS" in comparison.perception_distortion(table.assign(lpips=0.5)).axes[0].get_ylabel()
+
+
+def test_one_crop_shows_one_place_in_all_systems(runs):
+    systems, _ = comparison.find_systems(runs, "smoke", 0, "starter")
+    pictures, table = comparison.look_at_systems(systems, chelsea()[:98, 100:231], lambda *_: 0.25)
+    assert {picture.shape for picture in pictures.values()} == {(96, 128, 3)}
+    assert table["method"].tolist() == ["bicubic, x2", "pixelforge, x2", "bicubic, x4", "srgan, x4"]
+    titles = list(pictures)
+    assert titles[0] == comparison.HR
+    assert all("LPIPS 0.250" in title and " dB" in title for title in titles[1:])
+    assert len(compare(pictures, (0, 0), 32, whole=comparison.HR).axes) == 6
+
+
+def test_the_road_between_two_phases_has_both_ends():
+    first, last = (SRResNet(scale=4, channels=8, blocks=1, skip=True) for _ in range(2))
+    hr = chelsea()[:96, 100:228]
+    ends = {"psnr": first, "gan": last}
+    figure, table = comparison.between_phases(ends, hr, 4, (0, 0), 32, None)
+    assert table["alpha"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    for place, network in ((0, first), (5, last)):
+        _, alone = comparison.look({"it": network}, hr, 4, None)
+        assert table["psnr_y"][place] == pytest.approx(alone["psnr_y"][0])
+    assert len(figure.axes) == 7
+
+
+def test_the_worst_square_is_where_the_error_was_put():
+    hr = chelsea()[:96, 100:228]
+    sr = hr.copy()
+    sr[33:63, 65:95] = 0
+    worst = comparison.worst_squares({"cat": hr}, {"cat": sr}, 4, 32)
+    assert len(worst) == 12
+    assert worst.loc[0, ["top", "left"]].tolist() == [32, 64]
+    assert worst["network"][0] == pytest.approx(psnr_y(sr[32:64, 64:96], hr[32:64, 64:96], 0), abs=1e-3)
+    assert len(comparison.show_squares(worst.head(2), {"cat": hr}, {"cat": sr}, 4, "it").axes) == 8
+
+
+def test_crops_to_rate_are_of_one_place_with_the_truth_among_them():
+    truths = {"cat": chelsea()[:96, 100:228], "ear": chelsea()[:96, :96]}
+    crops, scores = comparison.crops_to_rate({"bicubic": "bicubic", "near": "nearest"}, truths, 4, 32, None)
+    assert set(crops) == {(image, method) for image in truths for method in ("HR", "bicubic", "near")}
+    assert all(crop.shape == (32, 32, 3) for crop in crops.values())
+    for line in scores.itertuples():
+        assert line.psnr_y == psnr_y(crops[line.image, line.method], crops[line.image, "HR"], 0)
+    assert np.isnan(scores["lpips"]).all()
