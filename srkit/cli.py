@@ -158,6 +158,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from srkit import ranks
     from srkit.health import in_words
     from srkit.training import train
 
@@ -177,6 +178,8 @@ def _train(options: argparse.Namespace) -> None:
         force=options.force,
         perceptual_weights=options.perceptual_weights,
     )
+    if ranks.rank() > 0:  # under torchrun one process speaks for all
+        return
     if (run.folder / "history.csv").exists():
         print(in_words(run.history()))
     print(f"{run.label}: {run.folder}")
@@ -238,7 +241,9 @@ def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
         print(f"{what}: {found[-1].folder} ({found[-1].label})")
         return what, found[-1].generator()
     folder = Path(what).resolve()
-    if folder.is_dir() and not (folder / "config.json").exists() and find_pictures(folder):
+    if folder.is_dir() and not (folder / "config.json").exists():
+        if not find_pictures(folder):
+            raise SrkitError(f"{what} holds neither a run nor SR images: name another folder.")
         taken = folder.name in ("bicubic", "nearest", *RECIPES)
         return f"{folder.parent.name}-{folder.name}" if taken else folder.name, folder
     if not Path(what).is_dir():

@@ -107,7 +107,7 @@ def perception_distortion(table: pd.DataFrame) -> Figure:
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
-    colours = {system: f"C{n % 10}" for n, system in enumerate(table["system"].unique())}
+    colours = {s: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, s in enumerate(table["system"].unique())}
     for axis, (scale, part) in zip(axes.flat, scales, strict=True):
         for system, rows in part.groupby("system", sort=False):
             points = rows[["psnr_y", distance]].to_numpy()

@@ -106,6 +106,8 @@ def evaluate(
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
     where nothing could be scored, or a network has another scale.
     """
+    if scale < 1:
+        raise SrkitError(f"a scale of {scale} enlarges nothing: give 2, 3, 4 or 8.")
     for name, method in methods.items():
         if getattr(method, "scale", scale) != scale:
             raise SrkitError(f"{name} enlarges {method.scale}-fold: it cannot be scored at x{scale}.")

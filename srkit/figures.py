@@ -105,18 +105,19 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     size x size crop.
     """
     height, width = pictures[whole].shape[:2]
-    columns = (len(pictures) + 1) // 2
-    ratio = min(4.0, 2 * width / height)
+    rows = 2 if len(pictures) <= 8 else 3
+    columns = -(-len(pictures) // rows)
+    ratio = min(6.0 / rows if rows > 2 else 4.0, rows * width / height)
     lines = max(title.count("\n") for title in pictures) + 1
-    figure = plt.figure(figsize=(WIDTH, 2 * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
-    grid = figure.add_gridspec(2, columns + 1, width_ratios=[ratio] + [1] * columns)
+    figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
+    grid = figure.add_gridspec(rows, columns + 1, width_ratios=[ratio] + [1] * columns)
     axis = figure.add_subplot(grid[:, 0])
     show_picture(axis, pictures[whole], "the whole picture")
     axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
     for number, (title, picture) in enumerate(pictures.items()):
-        show_picture(
-            figure.add_subplot(grid[number // columns, 1 + number % columns]), crop_at(picture, corner, size), title
-        )
+        axis = figure.add_subplot(grid[number // columns, 1 + number % columns])
+        show_picture(axis, crop_at(picture, corner, size), title)
+        axis.title.set_fontsize(9 if columns < 4 else 7)
     return figure
 
 

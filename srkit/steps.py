@@ -75,8 +75,7 @@ class Learner:
         if (number + 1) % getattr(phase.adversarial, "critic_steps", 1) == 0:
             pairs, terms = self._generator_step(phase, pieces, number)
         else:
-            with torch.no_grad():
-                pairs, terms = [(self._upscale(lr), hr) for lr, hr in pieces], {}
+            pairs, terms = [(self._upscale(lr).detach(), hr) for lr, hr in pieces], {}
         if phase.adversarial:
             terms |= self._discriminator_step(phase.adversarial, pairs, number)
         self.scaler.update()

@@ -142,8 +142,9 @@ class Trainer:
         self, phase: Phase, start: int, reader: ThreadPoolExecutor, asked: Callable, on_log: Callable | None
     ) -> bool:
         end, logged, halt = start + phase.steps, (self.step, self.seconds), False
-        with Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start) as bar:
-            bar.show = bar.show if ranks.rank() == 0 else lambda *_: None
+        bar = Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start)
+        bar.show = bar.show if ranks.rank() == 0 else lambda *_: None
+        with bar:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
                 lr, hr = self.coming.result()

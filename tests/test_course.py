@@ -70,6 +70,14 @@ def test_notebooks_run_in_order_with_their_parameters_in_this_python(tmp_path, c
     assert "inline" in seen
 
 
+def test_all_recipes_go_to_training_and_comparison_alone(tmp_path, course):
+    for name in ("04_losses", "05_training"):
+        write_notebook(tmp_path / "notebooks", name, "print(RECIPE)", DRAW)
+    losses, training = course(recipe="all")
+    assert outputs(losses.executed) == "srgan\n"
+    assert outputs(training.executed) == "all\n"
+
+
 def test_a_cell_that_fails_is_named_with_notebook_error_and_copy(tmp_path, course):
     write_notebook(tmp_path / "notebooks", "00_first", "print('so far')", "\nnumber = 1 / 0\n", DRAW)
     write_notebook(tmp_path / "notebooks", "01_second", "raise SystemExit('must not run')")

@@ -295,6 +295,8 @@ def test_what_is_missing_or_of_another_size_is_named_and_the_rest_kept(some, tmp
 def test_a_scale_that_is_not_the_networks_is_refused(some):
     with pytest.raises(SrkitError, match="it enlarges 2-fold: it cannot be scored at x4"):
         evaluate({"it": Recorder(2)}, some, 4)
+    with pytest.raises(SrkitError, match="a scale of 0 enlarges nothing"):
+        evaluate({"bicubic": "bicubic"}, some, 0)
 
 
 def test_luma_alone_has_no_colour_scores(some, tmp_path):
