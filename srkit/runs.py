@@ -11,12 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from srkit.files import SrkitError, replacing
+from srkit.generator import sharpen
 from srkit.recipes import RECIPES, Recipe, build_generator
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
+
+
+FIRST_PHASE = ("generator", "degradation", "scale", "crop", "batch", "ema")  # of a recipe: what its first phase is
 
 
 class Run:
@@ -77,6 +81,9 @@ class Run:
             raise SrkitError(f"{self.folder} holds {here}: go on training it with --resume.")
         network = build_generator(self.config["recipe"]["generator"])
         load_weights(network, self.weights(phase or phases[-1]))
+        amount = self.config["recipe"].get("sharpen")
+        if amount:  # after the network, and not while it learns
+            network.register_forward_hook(lambda module, lr, sr: sharpen(sr, amount))
         return network.eval()
 
     def history(self) -> "pd.DataFrame":
@@ -104,6 +111,26 @@ class Run:
                     "or start anew with --force."
                 )
         return True
+
+    def share_first_phase(self, config: dict[str, Any]) -> "Run | None":
+        """Take weights and history of the first phase from a run beside this one that trained the very same; that run.
+
+        The same is: network, losses, schedule, degradation, sizes, profile, seed and photographs.
+        """
+        mine = json.loads(json.dumps(config))
+        first = mine["recipe"]["phases"][0]
+        for other in reversed(find_runs(self.folder.parent)):
+            theirs = other.config
+            alike = all(theirs[key] == mine[key] for key in ("profile", "seed", "data"))
+            alike &= all(theirs["recipe"].get(key) == mine["recipe"][key] for key in FIRST_PHASE)
+            if alike and other.folder != self.folder and theirs["recipe"]["phases"][0] == first:
+                with replacing(self.weights(first["name"])) as beside:
+                    beside.write_bytes(other.weights(first["name"]).read_bytes())
+                with replacing(self.folder / "history.csv") as beside:
+                    beside.write_bytes((other.folder / "history.csv").read_bytes())
+                self.cut_history(first["steps"])
+                return other
+        return None
 
     def write_config(self, config: dict[str, Any]) -> None:
         with replacing(self.folder / "config.json") as beside:

@@ -24,7 +24,7 @@ from srkit.patches import Patches
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, describe, find_recipe
-from srkit.runs import Run, run_folder, save_weights
+from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.trouble import explained, stop_asked
 
@@ -88,6 +88,10 @@ def train(
             if not going_on:
                 run.clear()
             run.write_config(config | {"device": _device_name(device)})
+            shared = None if going_on or force else run.share_first_phase(config)
+            if shared:
+                run.write_config(run.config | {"first_phase_from": shared.folder.name})
+                print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
         ranks.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
         learner = Learner(recipe, device, seed, profile.compile, accumulate)
         trainer = Trainer(learner, profile, patches, valid, run)
@@ -212,11 +216,16 @@ class Trainer:
 
     def _restore(self) -> None:
         state = self.run.load_checkpoint()
+        first = self.recipe.phases[0]
+        shared = self.run.weights(first.name)  # without a checkpoint, another run's; see Run.share_first_phase
         ranks.any_of(False, self.learner.device)  # all have read it before one goes on
         if ranks.rank() == 0:
             self.run.clear_unfinished()
-            self.run.cut_history(state["step"] if state else 0)
+            self.run.cut_history(state["step"] if state else first.steps if shared.exists() else 0)
         if not state:
+            if shared.exists():
+                load_weights(self.learner.ema, shared)
+                self.step = first.steps
             return
         ends = np.cumsum([phase.steps for phase in self.recipe.phases])
         try:

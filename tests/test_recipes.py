@@ -28,6 +28,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def test_instance_norm_is_where_the_recipe_says_so_and_nowhere_else():
+    kinds = (torch.nn.InstanceNorm2d, torch.nn.BatchNorm2d)
+    found = {}
+    for name, recipe in RECIPES.items():
+        fitted = fit(recipe, PROFILES["smoke"])
+        for part in filter(None, (fitted.generator, fitted.discriminator)):
+            found.setdefault(name, []).append([any(isinstance(m, kind) for m in part().modules()) for kind in kinds])
+    assert [name for name, parts in found.items() if any(instance for instance, _ in parts)] == ["wgan_gp"]
+    assert found["wgan_gp"] == [[False, True], [True, False]]
+    assert found["esrgan"] == [[False, False], [False, True]]
+
+
 def test_unknown_names_are_answered_with_the_good_ones():
     with pytest.raises(SrkitError, match=r"recipe 'srgn'.*srresnet, srgan"):
         find_recipe("srgn")

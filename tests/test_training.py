@@ -12,9 +12,11 @@ from torch import nn
 from srkit import training
 from srkit.dataset import decode, find_photographs
 from srkit.files import SrkitError
+from srkit.generator import sharpen
 from srkit.patches import Patches
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES, Phase
+from srkit.runs import Run
 from srkit.steps import Learner, learning_rate
 from srkit.training import Interrupted, train
 
@@ -120,6 +122,29 @@ def test_a_checkpoint_without_its_record_is_not_gone_on_with(run, tmp_path):
     (tmp_path / run.folder.name / "config.json").unlink()  # whatever that was trained on, nobody can tell
     again = train("srgan", replace(TINY, psnr_steps=2, gan_steps=1), runs=tmp_path, resume=True)
     assert again.history()["step"].max() == 3
+
+
+def test_the_second_phase_starts_from_a_first_that_another_recipe_trained(run, tmp_path, capsys):
+    train("srresnet", TINY, runs=tmp_path)
+    capsys.readouterr()
+    assert_same_run(run, train("srgan", TINY, runs=tmp_path))
+    assert "taken from there" in capsys.readouterr().out
+    assert Run(tmp_path / "srgan-smoke-s0").config["first_phase_from"] == "srresnet-smoke-s0"
+    other = train("bicubic_skip", TINY, runs=tmp_path)  # another network, so its own first phase
+    assert "first_phase_from" not in other.config
+
+
+def test_a_recipe_that_sharpens_does_so_after_the_network(tmp_path):
+    plain, sharp = (
+        train(
+            replace(RECIPES["bicubic_skip"], sharpen=amount),
+            replace(TINY, psnr_steps=1, gan_steps=1),
+            runs=tmp_path / name,
+        )
+        for amount, name in ((0.0, "plain"), (0.5, "sharp"))
+    )
+    lr = torch.rand(1, 3, 12, 12)
+    torch.testing.assert_close(sharp.generator()(lr), sharpen(plain.generator()(lr), 0.5))
 
 
 def test_another_scale_has_its_own_folder_and_network(tmp_path):
