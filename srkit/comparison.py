@@ -63,7 +63,8 @@ def look(
         line = {"method": name, "scale": scale, "psnr_y": psnr_y(sr, hr, scale), "ssim_y": ssim_y(sr, hr, scale)}
         lines.append(line | {"lpips": lpips(sr, hr, scale) if lpips else np.nan})
         under = f"\nLPIPS {lines[-1]['lpips']:.3f}" if lpips else ""
-        pictures[name.replace(", ", "\n") + f"\n{line['psnr_y']:.2f} dB{under}"] = sr
+        title = name.replace(", ", "\n").replace(" (shipped)\n", "\nshipped, ")
+        pictures[title + f"\n{line['psnr_y']:.2f} dB{under}"] = sr
     return pictures, pd.DataFrame(lines)
 
 
