@@ -59,7 +59,9 @@ class Study:
         """The rating page: one crop without its name, `zoom` times as large in squares, five buttons, a bar."""
         import ipywidgets
 
-        crop, said = ipywidgets.Image(format="png"), ipywidgets.Label()
+        height, width = (side * zoom for side in next(iter(self.crops.values())).shape[:2])
+        exact = ipywidgets.Layout(width=f"{width}px", height=f"{height}px", align_self="flex-start")  # never stretched
+        crop, said = ipywidgets.Image(format="png", layout=exact), ipywidgets.Label()
         bar = ipywidgets.IntProgress(max=len(self.order), description="rated")
         buttons = [ipywidgets.Button(description=f"{score} {word}") for score, word in GRADES.items()]
 
