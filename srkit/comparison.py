@@ -148,7 +148,9 @@ def between_phases(
         half = len(crops) // len(shown)
         axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])
         axis.plot(table["alpha"], table[column], "o-", color=f"C{place}")
-        axis.set(xlabel="alpha", title=label)
+        axis.set(xlabel="alpha", title=label if len(phases) > 1 else f"{label}: one phase, nothing to mix")
+        if len(phases) == 1:
+            axis.set_ylim(table[column].min() * 0.98, table[column].max() * 1.02)
     return figure, table
 
 
