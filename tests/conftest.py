@@ -38,3 +38,14 @@ def imagenet(imagenet_home, monkeypatch) -> Path:
     """Points TORCH_HOME at them for one test."""
     monkeypatch.setenv("TORCH_HOME", str(imagenet_home))
     return imagenet_home
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """One torch thread for a module's tests: networks this small are slower on two."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -18,14 +18,7 @@ from srkit.profiles import PROFILES, find_profile, fit
 from srkit.recipes import RECIPES, build_generator, describe, find_recipe
 from srkit.training import Interrupted, middle, train
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_instance_norm_is_where_the_recipe_says_so_and_nowhere_else():

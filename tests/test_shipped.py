@@ -19,11 +19,11 @@ from srkit.runs import load_weights
 from srkit.training import train
 
 CARDS = shipped.shipped()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    torch.set_num_threads(1)
     tiny = replace(PROFILES["smoke"], psnr_steps=2, channels=4, blocks=1, validate_on=(1, 48))
     return train("srresnet", tiny, runs=tmp_path_factory.mktemp("runs"))
 
@@ -39,7 +39,6 @@ def test_every_shipped_network_loads_and_its_card_is_whole(card):
 
 @pytest.mark.parametrize("card", CARDS, ids=[card["file"] for card in CARDS])
 def test_a_card_tells_the_score_that_the_protocol_gives(card, shared):
-    torch.set_num_threads(1)
     network = srkit.load(card["recipe"]["name"], card["scale"], card["phase"])
     table = evaluate({"it": network}, sorted((shared / "benchmarks" / "Set5").glob("*.png")), card["scale"])
     assert table["psnr_y"].mean() == pytest.approx(card["scores"]["Set5"]["psnr_y"], abs=0.01)
