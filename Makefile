@@ -39,7 +39,7 @@ setup:
 	fi; \
 	echo 'Installing srkit into .venv: a few minutes, up to 6 GB with the GPU libraries of torch.'; \
 	rm -f .venv/installed; mkdir -p .venv/no-links && \
-	PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev,kaggle]' || { \
+	PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[app,dev,kaggle]' || { \
 	  echo 'The installation stopped: mend what pip says above and run the same command again.' >&2; exit 1; }; \
 	.venv/bin/python -c 'import torchvision' || { \
 	  echo 'torch and torchvision do not fit each other: look for a wheel folder or extra index in "pip config list", delete .venv, and run the same command again.' >&2; exit 1; }; \

@@ -1,0 +1,157 @@
+"""What each command does: reads the options, calls the functions that the notebooks call, prints what came of it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from srkit.chapters import home
+from srkit.files import SrkitError
+
+
+def doctor(options: argparse.Namespace) -> int:
+    from srkit.doctor import FAIL, doctor
+
+    rows = doctor()
+    for row in rows.itertuples():
+        print(f"{row.state:4}  {row.check:15} {row.found}")
+        if row.do:
+            print(f"{'':22}-> {row.do}")
+    return int((rows["state"] == FAIL).any())
+
+
+def course(options: argparse.Namespace) -> None:
+    from srkit.course import run_course
+
+    done = run_course(
+        options.profile,
+        options.recipe,
+        options.data,
+        options.seed,
+        options.only,
+        options.runs,
+        options.figures,
+        settings=dict(_setting(text) for text in options.set),
+    )
+    print(f"\n{'notebook':20} {'seconds':>8} {'peak MB':>8} {'files':>6}")
+    for each in done:
+        print(f"{each.notebook:20} {each.seconds:8.0f} {each.peak_mb:8.0f} {len(each.files):6}")
+    files = [file for each in done for file in each.files]
+    seconds, peak = sum(each.seconds for each in done), max(each.peak_mb for each in done)
+    print(f"{'together':20} {seconds:8.0f} {peak:8.0f} {len(files):6}")
+    print("\nWhere to look next")
+    if files:
+        print(f"  figures    {files[0].parent}")
+    print(f"  notebooks  {done[0].executed.parent}")
+    print("  by hand    make lab, and start with 00_start_here")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    import ast
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SrkitError(f"--set wants NAME=VALUE, and got {text!r}.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def train(options: argparse.Namespace) -> None:
+    from srkit import ranks
+    from srkit.health import in_words
+    from srkit.training import train
+
+    run = train(
+        options.recipe,
+        options.profile,
+        seed=options.seed,
+        data=options.data,
+        scale=options.scale,
+        crop=options.crop,
+        batch=options.batch,
+        accumulate=options.accumulate,
+        max_minutes=options.max_minutes,
+        cache=options.cache,
+        runs=options.runs or home() / "runs",
+        resume=options.resume,
+        force=options.force,
+        perceptual_weights=options.perceptual_weights,
+    )
+    if ranks.rank() > 0:  # under torchrun one process speaks for all
+        return
+    if (run.folder / "history.csv").exists():
+        print(in_words(run.history()))
+    print(f"{run.label}: {run.folder}")
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    import torch
+    from torch import nn
+
+    from srkit.dataset import find_pictures
+    from srkit.evaluation import costs, evaluate, summary
+    from srkit.metrics import lpips_judge
+    from srkit.tables import protocol, write_table
+
+    images = find_pictures(options.images)
+    if not images:
+        raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    methods, problems = {}, []
+    for what in options.what:
+        name, method = _method(what, options.scale, options.runs or home() / "runs")
+        name = f"{Path(what).resolve().parent.name}-{name}" if name in methods else name
+        methods[name] = method.to(device) if isinstance(method, nn.Module) else method
+    lpips = None if options.no_lpips else lpips_judge(device)
+    table = evaluate(
+        methods,
+        images,
+        options.scale,
+        lpips=lpips,
+        save=options.save,
+        csv=options.csv,
+        problems=problems,
+    )
+    means = summary(table).merge(costs(methods, options.scale)).dropna(axis="columns", how="all")
+    print(means.round(4).to_string(index=False, na_rep=""))
+    print(f"{protocol(options.scale)}; means over the images. mos_estimate is guessed from PSNR, nobody was asked.")
+    if options.table:
+        write_table(options.table, table)
+    for written in filter(None, (options.csv, options.table, options.save)):
+        print(written)
+    for problem in problems:
+        print(f"srkit: left out: {problem}", file=sys.stderr)
+    return int(bool(problems))
+
+
+def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
+    """The name and the method that a word on the command line means."""
+    from srkit.dataset import find_pictures
+    from srkit.recipes import RECIPES
+    from srkit.runs import Run, find_runs
+    from srkit.shipped import load
+
+    if what in ("bicubic", "nearest"):
+        return what, what
+    if what in RECIPES:
+        found = [run for run in find_runs(runs) if run.config["recipe"]["name"] == what and run.scale == scale]
+        if not found:
+            return f"{what} (shipped)", load(what, scale)
+        print(f"{what}: {found[-1].folder} ({found[-1].label})")
+        return what, found[-1].generator()
+    folder = Path(what).resolve()
+    if folder.is_dir() and not (folder / "config.json").exists():
+        if not find_pictures(folder):
+            raise SrkitError(f"{what} holds neither a run nor SR images: name another folder.")
+        taken = folder.name in ("bicubic", "nearest", *RECIPES)
+        return f"{folder.parent.name}-{folder.name}" if taken else folder.name, folder
+    if not Path(what).is_dir():
+        known = ", ".join(["bicubic", "nearest", *RECIPES])
+        raise SrkitError(f"{what!r} is no method: give the folder of a run or of SR images, or one of {known}.")
+    run = Run(folder)
+    if run.scale != scale:
+        raise SrkitError(
+            f"{what} was trained for x{run.scale} and cannot be scored at x{scale}: use --scale {run.scale}."
+        )
+    return run.folder.name, run.generator()
