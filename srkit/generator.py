@@ -81,15 +81,21 @@ class SRResNet(nn.Module):
             nn.init.zeros_(self.tail[0].weight)
             nn.init.zeros_(self.tail[0].bias)
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
-        x = lr * 2 - 1 if self.signed else lr
-        features = self.head(x)  # (N, channels, H, W)
-        features = features + self.trunk(features)
-        sr = self.tail(self.upsampler(features))  # (N, 3, scale H, scale W)
+    def features(self, lr: Tensor) -> Tensor:
+        """What is worked out at LR size: (N, 3, H, W) in [0, 1] to (N, channels, H, W)."""
+        features = self.head(lr * 2 - 1 if self.signed else lr)
+        return features + self.trunk(features)
+
+    def enlarge(self, features: Tensor, lr: Tensor) -> Tensor:
+        """The rest: features (N, channels, H, W), and the LR picture for the skip, to (N, 3, scale H, scale W)."""
+        sr = self.tail(self.upsampler(features))
         if self.skip:
             return sr + imresize(lr, self.scale)
         return (sr + 1) / 2 if self.signed else sr
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
+        return self.enlarge(self.features(lr), lr)
 
 
 class ResidualDenseBlock(nn.Module):
@@ -163,9 +169,15 @@ class RRDBNet(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels, 3, 3, padding=1)
         )
 
+    def features(self, lr: Tensor) -> Tensor:
+        return self.trunk(lr)  # (N, channels, H, W)
+
+    def enlarge(self, features: Tensor, lr: Tensor) -> Tensor:
+        return self.tail(self.upsampler(features))  # (N, 3, scale H, scale W)
+
     def forward(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
-        return self.tail(self.upsampler(self.trunk(lr)))
+        return self.enlarge(self.features(lr), lr)
 
 
 class TwoStageRRDB(nn.Module):
@@ -180,9 +192,15 @@ class TwoStageRRDB(nn.Module):
         self.stage_one = RRDBTrunk(channels, blocks, growth, residual_scale)
         self.stage_two = nn.Sequential(Upsampler(channels, scale), nn.Conv2d(channels, 3, 3, padding=1))
 
+    def features(self, lr: Tensor) -> Tensor:
+        return self.stage_one(lr)  # (N, channels, H, W)
+
+    def enlarge(self, features: Tensor, lr: Tensor) -> Tensor:
+        return self.stage_two(features)  # (N, 3, scale H, scale W)
+
     def forward(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
-        return self.stage_two(self.stage_one(lr))
+        return self.enlarge(self.features(lr), lr)
 
 
 def small_start(network: nn.Module, factor: float = 0.1) -> None:
@@ -200,9 +218,13 @@ def small_start(network: nn.Module, factor: float = 0.1) -> None:
 
 def sharpen(sr: Tensor, amount: float) -> Tensor:
     """Unsharp mask: add `amount` times what a Gaussian blur of sigma 1 takes away; 0 changes nothing. (N, 3, H, W)."""
-    from torchvision.transforms.functional import gaussian_blur  # slow to import, and rarely asked for
-
-    return (sr + amount * (sr - gaussian_blur(sr, [7, 7], [1.0, 1.0]))).clamp(0, 1) if amount else sr
+    if not amount:
+        return sr
+    kernel = torch.exp(-(torch.arange(-3.0, 4.0, device=sr.device) ** 2) / 2)
+    kernel = (kernel / kernel.sum()).to(sr.dtype).expand(sr.shape[1], 1, 1, 7)
+    blurred = F.pad(sr, (3, 3, 3, 3), mode="replicate")
+    blurred = F.conv2d(F.conv2d(blurred, kernel, groups=sr.shape[1]), kernel.mT, groups=sr.shape[1])
+    return (sr + amount * (sr - blurred)).clamp(0, 1)
 
 
 def interpolate(psnr: nn.Module, gan: nn.Module, alpha: float) -> nn.Module:
