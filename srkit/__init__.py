@@ -11,6 +11,7 @@ _HOMES = {
     "load": "shipped",
     "train": "training",
     "evaluate": "evaluation",
+    "CompareSlider": "slider",
     "upscale": "upscale",
     "SrkitError": "files",
     "RECIPES": "recipes",
