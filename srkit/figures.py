@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from srkit.files import SrkitError, replacing
-from srkit.images import crop_at, luma
+from srkit.images import crop_at, luma, read_image
 from srkit.progress import in_notebook
 
 if TYPE_CHECKING:
@@ -196,31 +196,43 @@ def _mark_phases(axis: Axes, history: pd.DataFrame) -> None:
 
 
 class LiveCurves:
-    """A run's curves while it trains, one picture in the notebook drawn anew: train(..., on_log=LiveCurves()).
+    """A run while it trains, in the notebook: its curves, and a validation picture as it was and as it is now.
 
-    At most every `pause` seconds, and for at most a tenth of the time, so that training is not slowed; call `finish`
-    with the run for its last state, which is what stays in the saved notebook. Outside a notebook nothing is drawn.
+    Used as train(..., on_log=LiveCurves()). Drawn anew at most every `pause` seconds, and for at most a tenth of the
+    time, so that training is not slowed; call `finish` with the run for its last state, which stays in the saved
+    notebook. Outside a notebook nothing is drawn. hr: the HR of that validation picture, uint8 (H, W, 3).
     """
 
-    def __init__(self, pause: float = 2.0):
-        self.pause, self.next, self.handle = pause, time.monotonic() + pause, None
+    def __init__(self, hr: np.ndarray | None = None, pause: float = 2.0):
+        self.hr, self.pause, self.next, self.places = hr, pause, time.monotonic() + pause, []
         if in_notebook():
             from IPython.display import HTML, display
 
-            self.handle = display(HTML("<i>The curves appear here.</i>"), display_id=True)
+            begun = ("<i>The curves appear here, and below them a validation picture.</i>", "")
+            self.places = [display(HTML(text), display_id=True) for text in begun]
 
     def __call__(self, run: "Run") -> None:
-        if self.handle and time.monotonic() > self.next:
+        if self.places and time.monotonic() > self.next:
             began = time.monotonic()
             self.finish(run)
             self.next = time.monotonic() + max(self.pause, 9 * (time.monotonic() - began))
 
     def finish(self, run: "Run") -> None:
         """Draw the run as it stands now."""
-        if self.handle:
-            from IPython.display import Image
+        if not self.places:
+            return
+        self._draw(self.places[0], loss_curves(run.history()), f"curves of {run.label}")
+        samples = run.samples()
+        if samples:
+            shown = {f"{path.stem.replace('-', ', step ')}": read_image(path) for path in (samples[0], samples[-1])}
+            shown |= {} if self.hr is None else {"HR": self.hr}
+            self._draw(self.places[1], show_row(shown), f"validation picture of {run.label}")
 
-            figure, picture = loss_curves(run.history()), BytesIO()
-            figure.savefig(picture, format="png", dpi=110)
-            plt.close(figure)
-            self.handle.update(Image(picture.getvalue(), alt=f"curves of {run.label}"))
+    @staticmethod
+    def _draw(place: Any, figure: Figure, alt: str) -> None:
+        from IPython.display import Image
+
+        picture = BytesIO()
+        figure.savefig(picture, format="png", dpi=110)
+        plt.close(figure)
+        place.update(Image(picture.getvalue(), alt=alt))

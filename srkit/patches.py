@@ -62,22 +62,26 @@ class Patches:
 
         part: (1, 4) is the second quarter of that same batch, for the second of four that share the work.
         """
+        which, where, turns = self.drawn(step, size, part)
+        small = self.crop // self.scale
+        lr = np.empty((len(which), small, small, 3), np.uint8)
+        hr = np.empty((len(which), self.crop, self.crop, 3), np.uint8)
+        for i, (photograph, (top, left), turn) in enumerate(zip(which, where, turns, strict=True)):
+            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            top, left = top * self.scale, left * self.scale
+            hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
+        return _float(lr), _float(hr)
+
+    def drawn(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What batch `step` is made of: photographs (n,), LR corners (n, 2) as top and left, and turns (n,) 0 to 7."""
         random = np.random.default_rng((self.seed, step))
         which = random.integers(len(self.hr), size=size)
         where = random.random((size, 2))
         turns = random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
-        small, size = self.crop // self.scale, len(which)
-        lr = np.empty((size, small, small, 3), np.uint8)
-        hr = np.empty((size, self.crop, self.crop, 3), np.uint8)
-        for i, (photograph, turn) in enumerate(zip(which, turns, strict=True)):
-            room = np.array(self.lr[photograph].shape[:2]) - small + 1
-            top, left = (where[i] * room).astype(int)
-            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
-            top, left = top * self.scale, left * self.scale
-            hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
-        return _float(lr), _float(hr)
+        rooms = np.array([self.lr[photograph].shape[:2] for photograph in which]) - self.crop // self.scale + 1
+        return which, (where * rooms).astype(int), turns
 
 
 def dihedral(image: np.ndarray, which: int) -> np.ndarray:

@@ -126,8 +126,7 @@ class Run:
             if alike and other.folder != self.folder and theirs["recipe"]["phases"][0] == first:
                 with replacing(self.weights(first["name"])) as beside:
                     beside.write_bytes(other.weights(first["name"]).read_bytes())
-                with replacing(self.folder / "history.csv") as beside:
-                    beside.write_bytes((other.folder / "history.csv").read_bytes())
+                self.write_history(other.history_text())
                 self.cut_history(first["steps"])
                 return other
         return None
@@ -135,6 +134,10 @@ class Run:
     def write_config(self, config: dict[str, Any]) -> None:
         with replacing(self.folder / "config.json") as beside:
             beside.write_text(json.dumps(config, indent=2) + "\n")
+
+    def samples(self) -> list[Path]:
+        """The first validation picture as training went on, oldest first: samples/PHASE-STEP.png."""
+        return sorted((self.folder / "samples").glob("*-*.png"), key=lambda path: int(path.stem.split("-")[-1]))
 
     def append_history(self, row: dict[str, Any], columns: tuple[str, ...]) -> None:
         """Add one line to history.csv, whole or not at all; the header first where the file is new."""
@@ -148,16 +151,23 @@ class Run:
             file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
 
     def cut_history(self, step: int) -> None:
-        """Forget the lines after `step`, and one that was not written to its end: a resumed run writes them again."""
-        path = self.folder / "history.csv"
+        """Forget the lines after `step`, and one that was not written to its end."""
         if not step:
-            path.unlink(missing_ok=True)
-        elif path.exists():
-            header, *lines = (line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
+            (self.folder / "history.csv").unlink(missing_ok=True)
+        elif text := self.history_text():
+            header, *lines = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
             place = header.strip().split(",").index("step")
-            kept = [line for line in lines if int(line.split(",")[place]) <= step]
-            with replacing(path) as beside:
-                beside.write_text(header + "".join(kept))
+            self.write_history(header + "".join(line for line in lines if int(line.split(",")[place]) <= step))
+
+    def history_text(self) -> str:
+        """history.csv as it stands, for a checkpoint."""
+        path = self.folder / "history.csv"
+        return path.read_text() if path.exists() else ""
+
+    def write_history(self, text: str) -> None:
+        """Put history.csv back to what a checkpoint holds: a resumed run writes the lines after it again."""
+        with replacing(self.folder / "history.csv") as beside:
+            beside.write_text(text)
 
     def clear(self) -> None:
         """Remove what training wrote here, and nothing else."""

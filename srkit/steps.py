@@ -63,7 +63,7 @@ class Learner:
         """One step: in an adversarial phase of the discriminator too, and every critic_steps-th of the generator.
 
         lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of both optimisers. number: of the step, from
-        0. Returns what to log: each loss term before its weight, the generator's gradient norm, the mean verdicts, and
+        0. Returns what to log: each loss term before its weight, both networks' gradient norms, the mean verdicts, and
         how much more red, green and blue SR is than HR. Raises SrkitError before a loss that is not finite touches a
         weight; on a GPU, which is not waited for at each step, `check` raises it, and no weight moves until then.
         """
@@ -179,8 +179,8 @@ class Learner:
                 total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
             self.scaler.scale(total * (len(sr) / self._size(pairs))).backward()
         terms = self._mean(each, pairs)
-        self._update(self.d_optimizer, self.discriminator, {"discriminator": terms["discriminator"]}, number)
-        return terms
+        watched = {"discriminator": terms["discriminator"]}
+        return terms | {"d_grad_norm": self._update(self.d_optimizer, self.discriminator, watched, number)}
 
     @torch.no_grad()
     def _average(self) -> None:

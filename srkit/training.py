@@ -24,11 +24,13 @@ from srkit.patches import Patches
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, describe, find_recipe
+from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.trouble import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm", "red", "green", "blue")
+TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
+TERMS += ("red", "green", "blue")  # mean of SR - HR
 COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
 
 
@@ -87,7 +89,7 @@ def train(
         if ranks.rank() == 0:
             if not going_on:
                 run.clear()
-            run.write_config(config | {"device": _device_name(device)})
+            run.write_config(config | {"device": _device_name(device), "accumulate": accumulate})
             shared = None if going_on or force else run.share_first_phase(config)
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
@@ -112,7 +114,8 @@ class Trainer:
 
     def __init__(self, learner: Learner, profile: Profile, patches: Patches, valid: list[np.ndarray], run: Run):
         self.learner, self.recipe, self.profile = learner, learner.recipe, profile
-        self.patches, self.valid, self.run = patches, valid, run
+        self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
+        self.valid, self.run = valid, run
         self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
         self.board = None
 
@@ -184,7 +187,7 @@ class Trainer:
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.patches.batch(step, self.recipe.batch, (ranks.rank(), ranks.world()))
-        return tuple(x.pin_memory() for x in pair) if self.learner.device.type == "cuda" else pair
+        return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
     def validate(self, phase: Phase) -> float:
         """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
@@ -210,6 +213,7 @@ class Trainer:
         if ranks.rank() > 0:
             return
         numbers = {"step": self.step, "seconds": self.seconds, "random": torch.get_rng_state()}
+        numbers["history"] = self.run.history_text()
         if self.learner.device.type == "cuda":
             numbers["random_cuda"] = torch.cuda.get_rng_state(self.learner.device)
         self.run.save_checkpoint(self.learner.state_dict() | numbers)
@@ -221,7 +225,8 @@ class Trainer:
         ranks.any_of(False, self.learner.device)  # all have read it before one goes on
         if ranks.rank() == 0:
             self.run.clear_unfinished()
-            self.run.cut_history(state["step"] if state else first.steps if shared.exists() else 0)
+            if not state:
+                self.run.cut_history(first.steps if shared.exists() else 0)
         if not state:
             if shared.exists():
                 load_weights(self.learner.ema, shared)
@@ -232,6 +237,8 @@ class Trainer:
             self.learner.load_state_dict(state, self.recipe.phases[int(np.searchsorted(ends, state["step"]))])
             self.step, self.seconds = state["step"], state["seconds"]
             torch.set_rng_state(state["random"])
+            if ranks.rank() == 0:
+                self.run.write_history(state["history"])
         except (KeyError, RuntimeError, ValueError, IndexError) as error:
             raise SrkitError(
                 f"the checkpoint in {self.run.folder} is of another version of srkit ({error!r}): go on with that "
