@@ -1,5 +1,8 @@
 """Pictures at the edges of srkit: RGB uint8 arrays (H, W, 3) outside, float tensors (N, 3, H, W) in [0, 1] inside."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,33 @@ from srkit.files import SrkitError, replacing
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # what is opened, whatever the file's name says
+MAX_PIXELS = 100_000_000
+
+
+@contextmanager
+def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Yield a picture by its header, to be decoded inside: whatever goes wrong there is one SrkitError.
+
+    Only the first frame or page is meant. A decoder in want of sound data raises nearly anything, and so all is caught.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's doubts: it opens the picture whole, or an error follows
+            with Image.open(path, formats=FORMATS) as picture:
+                width, height = picture.size
+                if width * height > max_pixels:
+                    raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
+                yield picture
+    except SrkitError:
+        raise
+    except FileNotFoundError:
+        raise SrkitError(f"{path} is not there: check its name and folder.") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SrkitError(f"{path} does not open as a picture ({reason}): replace it or leave it out.") from error
+
+
 def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
     """Decode a picture as uint8 RGB (H, W, 3), turned upright by its EXIF orientation.
 
@@ -19,23 +49,27 @@ def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
     `grey=True` a file that holds one channel comes back as (H, W), as the benchmark protocol wants it.
     Raises SrkitError where the file is missing, truncated or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if grey and picture.mode in ("1", "L"):
-                return np.asarray(picture.convert("L"))
-            if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips at 255
-                wide = np.asarray(picture).astype(np.float64)
-                return np.repeat((wide / 257 + 0.5).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
-            if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            return np.array(picture.convert("RGB"))
-    except FileNotFoundError:
-        raise SrkitError(f"{path} is not there: check its name and folder.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SrkitError(f"{path} does not open as a picture ({reason}): replace it or leave it out.") from error
+    with opened(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if grey and picture.mode in ("1", "L"):
+            return np.asarray(picture.convert("L"))
+        if picture.mode[0] in "IF":  # Pillow's own conversion clips at 255
+            wide = wide_grey(picture).astype(np.float64)
+            return np.repeat((wide / 257 + 0.5).astype(np.uint8)[..., None], 3, axis=2)
+        if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return np.array(picture.convert("RGB"))
+
+
+def wide_grey(picture: Image.Image) -> np.ndarray:
+    """Grey of 16 bits as uint16 (H, W). ValueError where its numbers are none: floats, 12 or 32 bits, below 0."""
+    values = np.asarray(picture)
+    tags = getattr(picture, "tag_v2", {})
+    if values.dtype.kind not in "iu" or tags.get(258) in (12, (12,)) or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its numbers are not those of 8 or 16 bits")
+    values = values.astype(np.uint16)
+    return 65535 - values if tags.get(262) == 0 else values  # there 0 is white
 
 
 def picture_mode(path: Path | str) -> str:
