@@ -46,6 +46,16 @@ def assert_same_run(a, b):
     assert history(a).equals(history(b))
 
 
+def stop_at(step):
+    """Ctrl-C after that step."""
+
+    def stop(run):
+        if run.history()["step"].iloc[-1] == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return stop
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return train("srgan", TINY, runs=tmp_path_factory.mktemp("runs"))
@@ -76,25 +86,35 @@ def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_
     assert not torch.equal(weights(run, "psnr")["tail.0.weight"], weights(other, "psnr")["tail.0.weight"])
 
 
-@pytest.mark.parametrize("stop_at", [3, 8, 10])
-def test_a_stopped_run_goes_on_to_the_same_weights_and_history(run, tmp_path, stop_at):
-    def stop(going):
-        if going.history()["step"].iloc[-1] == stop_at:
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(Interrupted, match=f"step {stop_at}, .*--resume"):
-        train("srgan", TINY, runs=tmp_path, on_log=stop)
+@pytest.mark.parametrize("step", [3, 8, 10])
+def test_a_stopped_run_goes_on_to_the_same_weights_and_history(run, tmp_path, step):
+    with pytest.raises(Interrupted, match=f"step {step}, .*--resume"):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(step))
     assert_same_run(run, train("srgan", TINY, runs=tmp_path, resume=True))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run, tmp_path, capsys):
-    def stop(going):
-        if going.history()["step"].iloc[-1] == 10:
-            signal.raise_signal(signal.SIGINT)
-
+@pytest.mark.slow
+def test_a_stopped_run_through_the_compiler_goes_on_to_the_same_weights(tmp_path):
+    compiled = replace(TINY, compile=True)
+    whole = train("srresnet", compiled, runs=tmp_path / "whole")
+    stopped = partial(train, "srresnet", compiled, runs=tmp_path / "stopped")
     with pytest.raises(Interrupted):
-        train("srgan", TINY, runs=tmp_path, on_log=stop)
+        stopped(on_log=stop_at(4))
+    torch._dynamo.reset()  # what another process would have: nothing compiled
+    assert_same_run(whole, stopped(resume=True))
+
+
+def test_a_lost_history_comes_back_from_the_checkpoint(run, tmp_path):
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(10))
+    (tmp_path / "srgan-smoke-s0" / "history.csv").unlink()
+    assert_same_run(run, train("srgan", TINY, runs=tmp_path, resume=True))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run, tmp_path, capsys):
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(10))
     checkpoint = tmp_path / "srgan-smoke-s0" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     assert_same_run(run, train("srgan", TINY, runs=tmp_path, resume=True))
