@@ -83,7 +83,8 @@ class Run:
         load_weights(network, self.weights(phase or phases[-1]))
         amount = self.config["recipe"].get("sharpen")
         if amount:  # after the network, and not while it learns
-            network.register_forward_hook(lambda module, lr, sr: sharpen(sr, amount))
+            network.sharpening = amount
+            network.register_forward_hook(lambda module, lr, sr: sharpen(sr, module.sharpening))
         return network.eval()
 
     def history(self) -> "pd.DataFrame":
