@@ -64,7 +64,8 @@ class PlainSRGAN(PlainSRResNet):
         super().__init__(generator, lr)
         self.discriminator = deepcopy(discriminator).to(memory_format=torch.contiguous_format)
         self.d_adam = torch.optim.Adam(self.discriminator.parameters(), lr)
-        self.vgg = deepcopy(Perceptual("vgg19", "conv5_4", weights=weights).ready("cpu")).requires_grad_(True)
+        vgg = Perceptual("vgg19", "conv5_4", weights=weights).ready(next(generator.parameters()).device)
+        self.vgg = deepcopy(vgg).requires_grad_(True)
         self.content, self.fooling = content, fooling
 
     def step(self, lr, hr):
