@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,16 @@ def home() -> Path:
     """The project's folder: the checkout that srkit is imported from, or the current folder where there is none."""
     checkout = Path(__file__).resolve().parent.parent
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+
+
+def inputs() -> Path:
+    """Where a hosted notebook finds, read-only, what is attached to it: /kaggle/input, or what SRKIT_INPUTS names."""
+    return Path(os.environ.get("SRKIT_INPUTS", "/kaggle/input"))
+
+
+def data_folder() -> Path:
+    """The folder that takes data sets, one folder each: what SRKIT_DATA names, or the project's data/."""
+    return Path(os.environ.get("SRKIT_DATA") or home() / "data").expanduser()
 
 
 def recipe_names(recipe: str) -> list[str]:
