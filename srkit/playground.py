@@ -1,0 +1,300 @@
+"""Notebook 07: a picture, a system, a scale and alpha, and what comes of them under one slider. Also the web page's."""
+
+import html
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from math import isqrt
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+from traitlets import Bytes, Int, Unicode
+
+from srkit.evaluation import enlarge, lr_of, psnr_y, ssim_y
+from srkit.files import SrkitError
+from srkit.images import crop_to_multiple, read_image
+from srkit.runs import find_runs
+from srkit.shipped import load, shipped
+from srkit.slider import CompareSlider
+from srkit.upscale import upscale
+
+LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one question may cost: bytes of an upload, LR pixels that a network enlarges, seconds."""
+
+    upload_bytes: int = 8_000_000
+    pixels: int = 400_000
+    seconds: float = 60
+
+
+@dataclass(frozen=True)
+class System:
+    """What can be chosen: how its PSNR network is loaded, and its GAN network, None where there is none."""
+
+    label: str
+    scale: int
+    psnr: Callable[[], nn.Module]
+    gan: Callable[[], nn.Module] | None
+
+
+def find_systems(runs: Path | str, recipe: str = "") -> list[System]:
+    """Own runs, those of `recipe` first and the newest first; then what srkit ships; smoke's last, which show nothing.
+
+    A shipped GAN network belongs to the shipped PSNR network of the same build and scale, from which it was trained.
+    """
+    own, smoke = [], []
+    found = [run for run in reversed(find_runs(runs)) if "psnr" in run.phases]
+    for run in sorted(found, key=lambda run: run.config["recipe"]["name"] != recipe):
+        gan = partial(run.generator, "gan") if "gan" in run.phases else None
+        place = smoke if run.config["profile"] == "smoke" else own
+        place.append(System(run.folder.name, run.scale, partial(run.generator, "psnr"), gan))
+    cards, ours = shipped(), []
+    for card in (card for card in cards if card["phase"] == "psnr"):
+        name, scale, built = card["recipe"]["name"], card["scale"], card["recipe"]["generator"]
+        twins = [c for c in cards if c["phase"] == "gan" and c["recipe"]["generator"] == built]
+        gan = partial(load, twins[0]["recipe"]["name"], scale, "gan") if twins else None
+        ours.append(System(f"{name} (shipped)", scale, partial(load, name, scale, "psnr"), gan))
+    return own + sorted(ours, key=lambda system: -system.scale) + smoke
+
+
+class Mix:
+    """One network whose weights slide from the PSNR network's, alpha 0, to the GAN's, 1, without a new copy each time.
+
+    As `generator.interpolate`: Wang et al. 2018, arXiv:1809.00219, section 3.4.
+    """
+
+    def __init__(self, psnr: nn.Module, gan: nn.Module):
+        self.network = deepcopy(psnr)
+        a, b = psnr.state_dict(), gan.state_dict()
+        self.ends = [(v, a[n], b[n]) for n, v in self.network.state_dict().items() if v.is_floating_point()]
+
+    @torch.no_grad()
+    def at(self, alpha: float) -> nn.Module:
+        for value, psnr, gan in self.ends:
+            value.copy_((1 - alpha) * psnr + alpha * gan)
+        return self.network
+
+
+class Upload(anywidget.AnyWidget):
+    """A button for one file; content is empty where the file is over `limit` bytes. count tells one from the next."""
+
+    _esm = Path(__file__).parent / "upload.js"
+    limit = Int().tag(sync=True)
+    name = Unicode().tag(sync=True)
+    size = Int().tag(sync=True)
+    content = Bytes().tag(sync=True, from_json=lambda value, widget: bytes(value), to_json=lambda value, widget: b"")
+    count = Int().tag(sync=True)
+
+
+class Playground:
+    """The controls, the slider and the scores; everything in memory, nothing on disk.
+
+    photographs: files by the name to show. systems: from `find_systems`. alpha: where its control begins. lpips: from
+    `metrics.lpips_judge`, or None. Afterwards: pictures by label, scores by picture (empty where no HR is known), and
+    said, the last answer in words.
+    """
+
+    def __init__(
+        self,
+        photographs: Mapping[str, Path],
+        systems: Sequence[System],
+        limits: Limits | None = None,
+        alpha: float = 1.0,
+        lpips: Callable | None = None,
+    ):
+        self.files, self.systems, self.limits, self.lpips = photographs, systems, limits or Limits(), lpips
+        self.own: dict[str, np.ndarray] = {}
+        self.shown: tuple[str, Sequence[int] | None] = "", None  # a photograph and the part of it in the slider
+        self.system, self.said, self.quiet = None, "", False
+        self.base, self.base_rows, self.pictures, self.scores = {}, {}, {}, pd.DataFrame()
+        self.hr = self.lr = self.mix = None
+        scales = dict.fromkeys(system.scale for system in systems)
+        self.photo = widgets.Dropdown(options=[*photographs], description="Photograph")
+        self.upload = Upload(limit=self.limits.upload_bytes)
+        self.truth = widgets.Dropdown(
+            options=[("HR: make it small first", True), ("LR: enlarge it", False)], disabled=True
+        )
+        self.truth.description = "Take it as"
+        self.scale = widgets.Dropdown(options=[(f"x{scale}", scale) for scale in scales], description="Scale")
+        self.recipe = widgets.Dropdown(options=self._offer(), description="Recipe")
+        self.alpha = widgets.FloatSlider(alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False)
+        self.whole = widgets.Button(description="Whole picture")
+        self.message, self.table = widgets.HTML(), widgets.HTML()
+        blank = np.zeros((8, 8, 3), np.uint8)
+        self.slider = CompareSlider({"LR": blank, "bicubic": blank}, cropping=True)
+        self.refresh()
+        self.slider.left, self.slider.right = 1, 3 if self.mix else 2
+        self.upload.observe(lambda change: self._receive(), "count")
+        self.photo.observe(lambda change: self.quiet or self._turn_to(change["new"]), "value")
+        self.scale.observe(lambda change: setattr(self.recipe, "options", self._offer()), "value")
+        self.recipe.observe(lambda change: self.refresh(), "value")
+        self.truth.observe(lambda change: self.quiet or self.refresh(), "value")
+        self.alpha.observe(lambda change: self._answer(self._mix), "value")
+        self.whole.on_click(lambda button: self.refresh())
+        self.slider.observe(lambda change: self.crop(change["new"]), "box")
+
+    def view(self) -> widgets.VBox:
+        """All of it, to be the last line of a cell."""
+        rows = [self.photo, self.truth, self.upload], [self.scale, self.recipe, self.alpha, self.whole]
+        wrapped = widgets.Layout(flex_flow="row wrap", align_items="center")
+        return widgets.VBox(
+            [*(widgets.Box(row, layout=wrapped) for row in rows), self.message, self.slider, self.table]
+        )
+
+    def refresh(self) -> None:
+        """Answer anew, for the whole of the chosen photograph."""
+        self._answer(lambda: self._make(self.photo.value, None))
+
+    def crop(self, box: Sequence[int]) -> None:
+        """Go on with a part of what is shown: (top, left, height, width) in pixels of the slider."""
+        if len(box) == 4:
+            name, part = self.shown
+            unit = 1 if self.hr is not None else self.system.scale
+            top, left, height, width = (round(number / unit) for number in box)
+            part = (top + part[0], left + part[1], height, width) if part else (top, left, height, width)
+            self._answer(lambda: self._make(name, part))
+        self.slider.box = []
+
+    def _answer(self, question: Callable[[], str]) -> None:
+        """Do what is asked within the limits, and say in words how it went."""
+        self._say("Working ...")
+        try:
+            with within(self.limits.seconds):
+                words = question()
+        except SrkitError as error:
+            words = str(error)
+        except TimeoutError:
+            words = f"This took more than {self.limits.seconds:g} seconds and was stopped: draw a smaller crop."
+        self._say(words)
+
+    def _say(self, words: str) -> None:
+        self.said = words
+        self.message.value = f'<p role="status">{html.escape(words)}</p>'
+
+    def _make(self, name: str, part: Sequence[int] | None) -> str:
+        began, system = time.perf_counter(), self.recipe.value
+        picture = self.own[name] if name in self.own else read_image(self.files[name])
+        if part:
+            picture = picture[part[0] : part[0] + part[2], part[1] : part[1] + part[3]]
+        unit = system.scale if self.truth.value else 1
+        height, width = (side // unit for side in picture.shape[:2])
+        if width * height > self.limits.pixels and not part and name in self.files:
+            side = isqrt(self.limits.pixels) * unit
+            whole = picture.shape[:2]
+            return self._make(name, (*((s - min(s, side)) // 2 for s in whole), *(min(s, side) for s in whole)))
+        check_pixels(name, width, height, self.limits)
+        if min(height, width) < LEAST:
+            raise SrkitError(f"{width} x {height} LR pixels are too few: take a part of {LEAST} x {LEAST} or more.")
+        if system is not self.system:
+            self.psnr = system.psnr()
+            self.mix = Mix(self.psnr, system.gan()) if system.gan else None
+            self.system, self.alpha.disabled = system, not system.gan
+        self.hr = crop_to_multiple(picture, unit) if self.truth.value else None
+        self.lr = lr_of(self.hr, unit) if self.truth.value else picture
+        self.base = {"LR": enlarge(self.lr, system.scale, "nearest"), "bicubic": enlarge(self.lr, system.scale)}
+        self.base["PSNR network"] = upscale(self.lr, self.psnr)
+        self.base_rows = {label: self._scored(sr) for label, sr in self.base.items() if self.truth.value}
+        self.shown = name, part
+        self._mix()
+        size = f"{width} x {height} became {width * system.scale} x {height * system.scale}"
+        words = f"{name}: {size} in {time.perf_counter() - began:.1f} s."
+        return words + ("" if self.mix else f" {system.label} has no GAN weights here: alpha has nothing to mix.")
+
+    def _mix(self) -> str:
+        """Put the picture of the present alpha between the others."""
+        began, alpha = time.perf_counter(), self.alpha.value
+        mixed = {f"GAN, alpha {alpha:.2f}": upscale(self.lr, self.mix.at(alpha))} if self.mix else {}
+        rows = {label: self._scored(sr) for label, sr in mixed.items() if self.hr is not None}
+        self.scores = pd.DataFrame.from_dict(self.base_rows | rows, orient="index")
+        self.pictures = self.base | mixed
+        if self.hr is not None:
+            self.pictures["HR"] = self.hr
+        self.slider.show(self.pictures)
+        untold = "<p>No scores: they need a picture that is made small first, so that its truth is known.</p>"
+        self.table.value = untold if self.scores.empty else self.scores.to_html(float_format="%.4g", border=0)
+        return f"alpha {alpha:.2f} in {time.perf_counter() - began:.2f} s."
+
+    def _scored(self, sr: np.ndarray) -> dict[str, float]:
+        judges = {"PSNR-Y (dB)": psnr_y, "SSIM-Y": ssim_y} | ({"LPIPS": self.lpips} if self.lpips else {})
+        return {name: judge(sr, self.hr, self.system.scale) for name, judge in judges.items()}
+
+    def _offer(self) -> list[tuple[str, System]]:
+        return [(system.label, system) for system in self.systems if system.scale == self.scale.value]
+
+    def _receive(self) -> None:
+        name, content = self.upload.name, self.upload.content
+        self.upload.content = b""
+        try:
+            self.own[f"{name} (yours)"] = read_upload(name, content, self.upload.size, self.limits)
+        except SrkitError as error:
+            self._say(str(error))
+            return
+        self.quiet = True
+        self.photo.options = [*self.files, *self.own]  # back to the first one, which is not asked for
+        self.quiet = False
+        self.photo.value = f"{name} (yours)"
+
+    def _turn_to(self, name: str) -> None:
+        self.quiet = True
+        self.truth.value = self.truth.disabled = name not in self.own
+        self.quiet = False
+        self.refresh()
+
+
+def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndarray:
+    """An uploaded file as uint8 (H, W, 3), from memory. Raises SrkitError where it is over a limit, or no picture."""
+    if max(size, len(content)) > limits.upload_bytes:
+        most = limits.upload_bytes / 1e6
+        raise SrkitError(f"{name} has {size / 1e6:.1f} MB, and at most {most:g} MB are taken: make it smaller.")
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            size = picture.size
+        check_pixels(name, *size, limits)  # by the header, before a single pixel is decoded
+        return read_image(BytesIO(content))
+    except Exception as error:  # a decoder in want of sound data raises nearly anything
+        if isinstance(error, SrkitError) and name in str(error):
+            raise
+        raise SrkitError(f"{name} does not open as a picture: give a PNG or a JPEG.") from error
+
+
+def check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
+    """Refuse a picture with more pixels than a network may enlarge."""
+    if width * height > limits.pixels:
+        raise SrkitError(
+            f"{name} is {width} x {height}, {width * height:,} pixels, and at most {limits.pixels:,} are enlarged: "
+            "give a smaller picture, or a part of it."
+        )
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """TimeoutError when what is inside takes longer. Without effect on Windows and off the main thread."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
