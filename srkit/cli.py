@@ -91,6 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--no-lpips", action="store_true", help="leave LPIPS out, which takes longest")
     evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
     evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
+
+    app = _command(subparsers, "app", commands.app, "serve notebook 07 as a web page")
+    app.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: this machine)")
+    app.add_argument("--port", type=int, default=8866, metavar="P", help="default: 8866")
+    app.add_argument("--sessions", type=int, default=4, metavar="N", help="visitors at once (default: 4)")
+    app.add_argument("--idle-minutes", type=float, default=15, metavar="M", help="then a visitor is forgotten")
+    app.add_argument("--upload-mb", type=float, default=8, metavar="MB", help="largest file taken (default: 8)")
+    app.add_argument("--pixels", type=int, default=400_000, metavar="N", help="most LR pixels (default: 400000)")
+    app.add_argument("--seconds", type=float, default=60, metavar="S", help="longest answer (default: 60)")
+    app.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
     return parser
 
 

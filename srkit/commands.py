@@ -125,6 +125,14 @@ def evaluate(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
+def app(options: argparse.Namespace) -> None:
+    from srkit.app import serve
+
+    settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
+    settings["RUNS"] = str((options.runs or home() / "runs").resolve())
+    serve(options.host, options.port, options.sessions, options.idle_minutes, settings)
+
+
 def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
     """The name and the method that a word on the command line means."""
     from srkit.dataset import find_pictures

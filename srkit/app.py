@@ -1,0 +1,101 @@
+"""Notebook 07 as a web page for a class, by Voila: a kernel of its own for each visitor, and no code shown."""
+
+import asyncio
+import errno
+import socket
+from pathlib import Path
+
+from srkit.chapters import home
+from srkit.files import SrkitError
+
+RELOAD_SECONDS = 3  # so long a newcomer waits for a place: who reloads the page gives up the old one meanwhile
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8866,
+    sessions: int = 4,
+    idle_minutes: float = 15,
+    settings: dict[str, object] | None = None,
+    notebook: Path | str | None = None,
+) -> None:
+    """Serve the cells of notebook 07 that are tagged `page`, until stopped.
+
+    sessions: visitors at once; one more is told so. idle_minutes: after which an unused page is forgotten. settings:
+    parameters of the notebook by name, instead of its own. What a visitor uploads stays in the memory of their kernel,
+    which ends with the page. Raises SrkitError where Voila is missing or the port is taken.
+    """
+    try:
+        from voila.app import Voila
+    except ImportError:
+        raise SrkitError("Voila, which serves the page, is not installed: pip install 'srkit[app]'.") from None
+    from traitlets.config import Config
+
+    notebook = Path(notebook or home() / "notebooks" / "07_playground.ipynb")
+    if not notebook.exists():
+        raise SrkitError(f"{notebook} is not there: run from a checkout of srkit.")
+    _check_port(host, port)
+    upload = (settings or {}).get("UPLOAD_MB", 8.0)
+    config = Config()
+    config.Voila.update(ip=host, port=port, port_retries=0, open_browser=False, root_dir=str(notebook.parent))
+    config.Voila.tornado_settings = {"websocket_max_message_size": int(upload * 1e6) + 1_000_000}
+    config.VoilaConfiguration.update(
+        prelaunch_hook=lambda request, notebook, cwd: as_page(notebook, settings or {}),
+        multi_kernel_manager_class=_places(sessions),
+        file_allowlist=[],  # no file of the project is anybody's
+        allow_template_override="NO",
+        allow_theme_override="NO",
+        show_margins=True,
+        extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "anywidget"],
+    )
+    seconds = max(1, round(60 * idle_minutes))
+    config.MappingKernelManager.update(
+        cull_idle_timeout=seconds, cull_interval=max(1, min(60, seconds // 4)), cull_connected=True
+    )
+    print(f"http://{host}:{port}  for {sessions} visitors at once; Ctrl-C ends it.", flush=True)
+    Voila.launch_instance([str(notebook)], config=config)
+
+
+def as_page(notebook: dict, settings: dict[str, object]) -> dict:
+    """The notebook's cells tagged `parameters` or `page`, with other values for parameters behind the first."""
+    from nbformat.v4 import new_code_cell
+
+    kept = []
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if "parameters" in tags or "page" in tags:
+            kept.append(cell)
+        if "parameters" in tags and settings:
+            kept.append(new_code_cell("\n".join(f"{name} = {value!r}" for name, value in settings.items())))
+    notebook["cells"] = kept
+    return notebook
+
+
+def _places(sessions: int) -> type:
+    """A kernel manager that starts no more than so many kernels, and says why."""
+    from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+    from tornado.web import HTTPError
+
+    class Places(AsyncMappingKernelManager):
+        async def start_kernel(self, **options: object) -> str:
+            self.one = getattr(self, "one", None) or asyncio.Lock()  # one after the other, so that none slips in
+            async with self.one:
+                for _ in range(10 * RELOAD_SECONDS):
+                    if len(self) < sessions:
+                        return await super().start_kernel(**options)
+                    await asyncio.sleep(0.1)
+            places = "The one place here is" if sessions == 1 else f"All {sessions} places here are"
+            raise HTTPError(503, reason=f"{places} taken: please try again in some minutes")
+
+    return Places
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        taken = (
+            "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        )
+        raise SrkitError(f"port {port} of {host} {taken}: name another one with --port.") from error
