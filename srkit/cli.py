@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--table", type=Path, metavar="FILE", help="the means as a table: LaTeX (.tex) or Markdown (.md)"
     )
+    evaluate.add_argument(
+        "--gallery", type=Path, metavar="DIR", help="six figures, from the last method's greatest gain to its least"
+    )
     evaluate.add_argument("--no-lpips", action="store_true", help="leave LPIPS out, which takes longest")
     evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
     evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")

@@ -89,6 +89,7 @@ def evaluate(options: argparse.Namespace) -> int:
     import torch
     from torch import nn
 
+    from srkit.comparison import gallery
     from srkit.dataset import find_pictures
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
@@ -118,7 +119,9 @@ def evaluate(options: argparse.Namespace) -> int:
     print(f"{protocol(options.scale)}; means over the images. mos_estimate is guessed from PSNR, nobody was asked.")
     if options.table:
         write_table(options.table, table)
-    for written in filter(None, (options.csv, options.table, options.save)):
+    if options.gallery:
+        gallery(table, methods, images, options.scale, options.gallery, lpips=lpips)
+    for written in filter(None, (options.csv, options.table, options.save, options.gallery)):
         print(written)
     for problem in problems:
         print(f"srkit: left out: {problem}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Systems side by side: every one that has weights, on the same pictures under one protocol."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
-from srkit.figures import WIDTH, busiest, show_grid, show_picture
+from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture
 from srkit.generator import interpolate
-from srkit.images import crop_at, crop_to_multiple, luma
+from srkit.images import crop_at, crop_to_multiple, luma, read_image
 from srkit.mos import REFERENCE
 from srkit.recipes import RECIPES
 from srkit.runs import find_runs
@@ -79,6 +79,45 @@ def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) ->
         pictures |= more
         tables.append(table)
     return pictures, pd.concat(tables, ignore_index=True)
+
+
+def gallery(
+    table: pd.DataFrame,
+    methods: Mapping[str, Method],
+    images: Sequence[Path],
+    scale: int,
+    folder: Path,
+    count: int = 6,
+    size: int = 96,
+    lpips: Callable | None = None,
+) -> None:
+    """A figure each of `count` pictures, chosen by rank and not by taste: from the most that the last method gains over
+    the first to the least, in even steps, by LPIPS, or by PSNR-Y without it. The least is the gallery's failure.
+
+    Writes 1-NAME.png, .pdf, .csv and so on into folder: the whole picture, and of its busiest size x size square HR, LR
+    and each method. table: what `evaluate` made of these methods and images.
+    """
+    column, better = ("lpips", -1) if lpips else ("psnr_y", 1)
+    first, *_, last = methods
+    scores = table.pivot(index=["set", "image"], columns="method", values=column)
+    gain = (better * (scores[last] - scores[first])).fillna(0).sort_values(ascending=False)
+    files = {(path.parent.name, path.name): path for path in images}
+    for number, place in enumerate(np.linspace(0, len(gain) - 1, count).round().astype(int), 1):
+        path = files[gain.index[place]]
+        hr = crop_to_multiple(read_image(path), scale)
+        pictures, scored = look(methods, hr, scale, lpips)
+        lr = enlarge(lr_of(hr, scale), scale, "nearest")
+        pictures = {"HR": pictures.pop(HR), "LR": lr, **pictures}
+        top, left = (scale * corner for corner in busiest(lr_of(hr, scale), size // scale, step=1))
+        caption = (
+            f"{path.parent.name}, {path.name}, x{scale}: rank {place + 1} of {len(gain)} by what {scores.columns[-1]} "
+        )
+        caption += f"gains over {scores.columns[0]} in {column}. Scores of the whole picture."
+        scored = scored.assign(image=path.name, set=path.parent.name, rank=place + 1, of=len(gain), top=top, left=left)
+        figure = compare(pictures, (top, left), size)
+        save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
+        plt.close(figure)
+    return table
 
 
 def crops_to_rate(

@@ -59,16 +59,17 @@ def estimated_mos(psnr: float) -> float:
     return float(np.interp(psnr, *MOS_AT))
 
 
-def lpips_judge(device: torch.device | str = "cpu", download: bool = True) -> Callable | None:
-    """LPIPS with AlexNet (Zhang et al. 2018, arXiv:1801.03924): a function of (sr, hr, shave), lower is more alike.
+def lpips_judge(device: torch.device | str = "cpu", download: bool = True, network: str = "alex") -> Callable | None:
+    """LPIPS (Zhang et al. 2018, arXiv:1801.03924): a function of (sr, hr, shave), lower is more alike.
 
-    None, after one printed sentence that says why, where AlexNet's weights are not to be had. download: whether they
-    may be fetched (233 MB) when TORCH_HOME does not hold them. Pictures below 32 pixels a side score NaN.
+    None, after one printed sentence that says why, where the network's weights are not to be had. download: whether
+    they may be fetched (AlexNet: 233 MB) when TORCH_HOME does not hold them. network: "alex" as usual, or "squeeze", a
+    second opinion on what was trained on the first. Pictures below 32 pixels a side score NaN.
     """
     try:
-        if not download and not list(Path(torch.hub.get_dir(), "checkpoints").glob("alexnet-*.pth")):
-            raise SrkitError("AlexNet's weights are not in TORCH_HOME, and nothing is downloaded here")
-        network = lpips_network("alex", device=device)
+        if not download and not list(Path(torch.hub.get_dir(), "checkpoints").glob(f"{network}*.pth")):
+            raise SrkitError(f"the weights of {network} are not in TORCH_HOME, and nothing is downloaded here")
+        distance = lpips_network(network, device=device)
     except SrkitError as error:
         print(f"LPIPS is left out and its column stays empty: {str(error).partition(':')[0]}.")
         return None
@@ -77,7 +78,7 @@ def lpips_judge(device: torch.device | str = "cpu", download: bool = True) -> Ca
     def judge(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
         cut = slice(shave, -shave or None)
         a, b = (to_tensor(in_colour(x)[cut, cut]).to(device) for x in (sr, hr))
-        return float(network(a, b, normalize=True)) if min(a.shape[-2:]) >= LPIPS_LEAST else float("nan")
+        return float(distance(a, b, normalize=True)) if min(a.shape[-2:]) >= LPIPS_LEAST else float("nan")
 
     return judge
 

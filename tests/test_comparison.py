@@ -7,7 +7,7 @@ from skimage.data import chelsea
 
 from srkit import comparison
 from srkit.chapters import recipe_names
-from srkit.evaluation import psnr_y
+from srkit.evaluation import evaluate, psnr_y
 from srkit.figures import compare
 from srkit.files import SrkitError
 from srkit.generator import SRResNet
@@ -123,3 +123,21 @@ def test_crops_to_rate_are_of_one_place_with_the_truth_among_them():
     for line in scores.itertuples():
         assert line.psnr_y == psnr_y(crops[line.image, line.method], crops[line.image, "HR"], 0)
     assert np.isnan(scores["lpips"]).all()
+
+
+def test_the_gallery_goes_from_the_greatest_gain_to_the_least(tmp_path):
+    random = np.random.default_rng(0)
+    flat, noise = np.full((64, 64, 3), 90, np.uint8), random.integers(0, 256, (64, 64, 3), np.uint8)
+    photograph = chelsea()[100:164, 100:164]
+    images = []
+    for name, picture in {"flat": flat, "noise": noise, "cat": photograph}.items():
+        write_image(tmp_path / "set" / f"{name}.png", picture)
+        images.append(tmp_path / "set" / f"{name}.png")
+    methods = {"nearest": "nearest", "bicubic": "bicubic"}
+    table = evaluate(methods, images, 2)
+    comparison.gallery(table, methods, images, 2, tmp_path / "gallery", count=3, size=32)
+    psnr = table.pivot(index="image", columns="method", values="psnr_y")
+    gain = (psnr["bicubic"] - psnr["nearest"]).fillna(0)  # both reproduce a flat picture: inf - inf
+    made = sorted(path.name for path in (tmp_path / "gallery").glob("*.png"))
+    assert made == [f"{n}-{name[:-4]}.png" for n, name in enumerate(gain.sort_values(ascending=False).index, 1)]
+    assert {path.suffix for path in (tmp_path / "gallery").iterdir()} == {".png", ".pdf", ".csv"}
