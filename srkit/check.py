@@ -133,3 +133,13 @@ def shuffled_shape(answer: tuple) -> None:
     why = "nine channels become one square of 3 x 3 pixels; no number is lost: 90 x 64 = 10 x 576."
     answer = tuple(answer) if isinstance(answer, list | tuple) else answer
     judge(answer, (1, 10, 24, 24), why, "Channels are divided by 9; height and width are multiplied by 3.")
+
+
+def mixed_weight(answer: float) -> None:
+    why = "0.75 x 2 + 0.25 x 6 = 3: a quarter of the way from the PSNR network to the GAN."
+    judge(near(answer, 3, 0.001), 3, why, "Put both weights into (1 - alpha) PSNR + alpha GAN.")
+
+
+def sr_megapixels(answer: float) -> None:
+    why = "2000 x 1500 pixels. Time grows with the pixels, so half the side takes a quarter of it."
+    judge(near(answer, 3, 0.001), 3, why, "Four times as wide and four times as high; a megapixel is a million pixels.")
