@@ -95,6 +95,28 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
     evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
 
+    upscale = _command(subparsers, "upscale", commands.upscale, "enlarge pictures by a trained network")
+    upscale.add_argument(
+        "pictures", nargs="+", metavar="FILE|DIR", help="pictures, and folders of them; -- before -a.png"
+    )
+    upscale.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the enlarged pictures go")
+    upscale.add_argument("--recipe", metavar="R", help="the system (default: srresnet_light), or that of --weights")
+    upscale.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a file of weights, rather than a run's or srkit's"
+    )
+    upscale.add_argument("--scale", type=int, default=4, metavar="S", help="2, 3, 4 or 8 (default: 4)")
+    upscale.add_argument("--alpha", type=float, metavar="A", help="between the PSNR weights, 0, and the GAN weights, 1")
+    upscale.add_argument("--sharpen", type=float, default=0.0, metavar="X", help="amount of unsharp mask (default: 0)")
+    upscale.add_argument(
+        "--ensemble", action="store_true", help="the mean over eight flips and turns: better, and slow"
+    )
+    upscale.add_argument("--tile", type=int, metavar="PX", help="side of a tile (default: as the memory allows)")
+    upscale.add_argument("--format", choices=("png", "jpg", "webp", "tif", "bmp", "gif"), help="instead of the input's")
+    upscale.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (default: cpu)")
+    upscale.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures (default: 100 million)")
+    upscale.add_argument("--force", action="store_true", help="write over pictures that are there")
+    upscale.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
+
     app = _command(subparsers, "app", commands.app, "serve notebook 07 as a web page")
     app.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: this machine)")
     app.add_argument("--port", type=int, default=8866, metavar="P", help="default: 8866")

@@ -136,6 +136,32 @@ def app(options: argparse.Namespace) -> None:
     serve(options.host, options.port, options.sessions, options.idle_minutes, settings)
 
 
+def upscale(options: argparse.Namespace) -> int:
+    from srkit.images import MAX_PIXELS
+    from srkit.upscale import find_network, open_weights, targets, upscale_file
+
+    runs, recipe = options.runs or home() / "runs", options.recipe or "srresnet_light"
+    if options.weights:
+        network = find_network(open_weights(options.weights, options.recipe, options.scale), alpha=options.alpha)
+    elif options.alpha is not None:
+        network = find_network(recipe, options.scale, options.alpha, runs)
+    else:
+        network = _method(recipe, options.scale, runs)[1]
+        if not hasattr(network, "scale"):
+            raise SrkitError(f"{recipe} is no network: name a recipe or the folder of a run by --recipe.")
+    names = ("sharpen", "ensemble", "tile", "device", "force")
+    more = {name: getattr(options, name) for name in names} | {"max_pixels": options.max_pixels or MAX_PIXELS}
+    problems = []
+    for source, target in targets(options.pictures, options.out, options.format):
+        try:
+            print(upscale_file(source, target, network, progress=True, **more))
+        except SrkitError as problem:
+            problems.append(problem)
+    for problem in problems:
+        print(f"srkit: left out: {problem}", file=sys.stderr)
+    return int(bool(problems))
+
+
 def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
     """The name and the method that a word on the command line means."""
     from srkit.dataset import find_pictures

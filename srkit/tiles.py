@@ -1,9 +1,10 @@
 """Large pictures in little memory: the network in pieces, each seeing as far around itself as the network does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import partial
-from math import ceil, sqrt
+from functools import cache
+from itertools import pairwise
+from math import ceil, isqrt
 
 import numpy as np
 import psutil
@@ -14,127 +15,148 @@ from srkit.files import SrkitError
 from srkit.resize import imresize
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right, in LR pixels
-FARTHEST = 2048  # LR pixels to one side: what sees further is taken to see the whole picture
-BLOCK_BYTES, TILE_BYTES = (
-    1 << 30,
-    1 << 28,
-)  # at most, for the work at LR size and for the enlarging; less if less is free
+MOST = {"features": 1 << 30, "enlarge": 1 << 27}  # bytes for a block and for a tile; less where less is free
+SMALLEST = 8  # side of a tile when memory runs out
+FARTHEST = 1024  # LR pixels to one side: what sees further is taken to see the whole picture
 BICUBIC_REACH, SHARPEN_REACH = 3, 3  # LR pixels; SR pixels
 
 
 def enlarge_in_tiles(
     network: nn.Module,
     picture: np.ndarray,
-    sharpen: Callable[[Tensor], Tensor] | None = None,
+    after: Sequence[Callable[[Tensor], Tensor]] = (),
     tile: int | None = None,
     block: int | None = None,
     device: str = "cpu",
-    bar: Callable[[int], None] = lambda pixels: None,
+    bar: Callable[[int], object] = lambda pixels: None,
 ) -> np.ndarray:
-    """(H, W, C) of uint8 or uint16, C being grey, grey and alpha, RGB or RGBA, to (scale H, scale W, C) of the same kind.
+    """(H, W, C) uint8 or uint16 to (scale H, scale W, C); C is 1, grey, to 4, RGBA.
 
-    Blocks of side `block` go through `network.features` at LR size, which is cheap in memory and sees far. Each is
-    then enlarged by `network.enlarge` in tiles of side `tile`, which is dear and sees a few pixels. Either is padded by
-    what its part of the network sees, measured, so the answer is that of the whole picture to one grey level. Sides not
-    given are chosen by the memory that is free, and halved when it runs out. A network without these two methods is
-    all `enlarge`. Alpha is enlarged by bicubic: a network would make an even alpha uneven. `sharpen` follows the network.
-    `bar` is told the LR pixels done. Raises SrkitError where a network that sees the whole picture would need tiles.
+    Blocks go through `network.features` at LR size, which is cheap in memory and sees far. Each is then enlarged by
+    `network.enlarge` in tiles, which is dear and sees a few pixels. Either is padded by what that part of the network
+    sees, so that all is as if done at once, to one grey level. Alpha is enlarged by bicubic: a network would make an
+    even one uneven. A network that lacks the two methods is all `enlarge`.
+
+    after: what sharpens the SR picture. tile, block: sides in LR pixels; by default as the free memory allows, and
+    halved when it runs out. bar: is told how many LR pixels were done.
+    Raises SrkitError where the SR picture does not fit into memory, or a network that sees all of it would be cut.
     """
     height, width, channels = picture.shape
-    scale, parts = network.scale, _parts(network)
-    block = block or _side(parts, 0, BLOCK_BYTES, device)
-    tile = tile or _side(parts, 1, TILE_BYTES, device)
+    scale, (features_of, enlarge) = network.scale, _parts(network)
+    whole = (0, 0, height, width)
+    tile_margin = cache(
+        lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
+    )
+    block_margin = cache(lambda: tile_margin() + reach(network, "features"))
+    tile = tile or _side(network, "enlarge", device)
+    if not block:
+        side = _side(network, "features", device)
+        fits = height * width <= side**2
+        block = max(height, width) if fits else max(side - 2 * block_margin(), block_margin(), SMALLEST)
+    if picture.size * scale**2 * picture.itemsize > psutil.virtual_memory().available:
+        raise SrkitError(
+            f"{width * scale} x {height * scale} pixels are more than memory holds: choose a smaller scale."
+        )
     sr = np.empty((height * scale, width * scale, channels), picture.dtype)
-    margins: list[int] = []  # of a tile and of a block; measured when something is first cut
-
-    def margin(number: int, box: Box, whole: Box) -> int:
-        if box == whole:
-            return 0
-        if not margins:
-            around = ceil(SHARPEN_REACH / scale) if sharpen else 0
-            margins.append(max(reach(network, "enlarge") + around, BICUBIC_REACH))
-        if number and len(margins) < 2:
-            margins.append(reach(network, "features") + margins[0])
-        return margins[number]
 
     def one_block(box: Box) -> None:
         nonlocal tile
-        whole = (0, 0, height, width)
-        outer = _grown(box, margin(1, box, whole), whole)
-        lr = _tensor(picture[_slices(outer)], device)
+        outer = whole if box == whole else _grown(box, block_margin(), whole)
+        lr = _tensor(picture[_slices(outer)], device)  # (1, C, h, w)
         colours = (lr[:, :3] if channels > 2 else lr[:, :1]).expand(-1, 3, -1, -1)
-        features = parts[0](colours)
+        features = features_of(colours)
 
-        def one_tile(inner: Box) -> None:
-            seen = _grown(inner, margin(0, inner, whole), outer)
+        def one_tile(core: Box) -> None:
+            seen = whole if core == whole else _grown(core, tile_margin(), outer)
             here = (..., *_slices(seen, outer))
-            answer = parts[1](features[here], colours[here])
-            answer = sharpen(answer) if sharpen else answer
-            if channels < 3:
-                answer = answer.mean(1, keepdim=True)
+            answer = enlarge(features[here], colours[here])
+            for sharpen in after:
+                answer = sharpen(answer)
+            answer = answer.mean(1, keepdim=True) if channels < 3 else answer
             if channels in (2, 4):
                 answer = torch.cat([answer, imresize(lr[here][:, -1:], scale)], dim=1)
-            core = answer[(..., *_slices(tuple(scale * edge for edge in inner), tuple(scale * edge for edge in seen)))]
-            sr[_slices(tuple(scale * edge for edge in inner))] = _levels(core, picture.dtype)
-            bar((inner[2] - inner[0]) * (inner[3] - inner[1]))
+            inside = _slices(_times(core, scale), _times(seen, scale))
+            sr[_slices(_times(core, scale))] = _levels(answer[(..., *inside)], picture.dtype)
+            bar((core[2] - core[0]) * (core[3] - core[1]))
 
         tile = _by_halves(one_tile, box, tile)
 
     with torch.no_grad():
-        _by_halves(one_block, (0, 0, height, width), block)
+        _by_halves(one_block, whole, block)
     return sr
 
 
 @torch.enable_grad()
-def reach(network: nn.Module, part: str, farthest: int = FARTHEST) -> int:
-    """How many LR pixels to each side of its own a part of a network, "features" or "enlarge", sees: measured by gradient.
+def reach(network: nn.Module, part: str) -> int:
+    """How many LR pixels to each side of its own a part of a network, "features" or "enlarge", sees.
 
-    On a copy in float64 and eval mode, over all SR pixels of one LR pixel, on a strip along either axis that grows until
-    both its ends are out of sight. Raises SrkitError where they never are.
+    Measured by gradient, as receptive_field: on a copy in float64 and eval mode, over all SR pixels of one LR pixel, on
+    strips along both axes that grow until their ends are out of sight. Beyond 64 pixels (23 RRDBs see 346), those are
+    not counted whose share in the gradient, all together, is lost in float32's own rounding.
+    Raises SrkitError where the ends stay in sight.
     """
     probe = deepcopy(network).cpu().double().eval().requires_grad_(False)
-    first, second = _parts(probe)
+    features_of, enlarge = _parts(probe)
     generator = torch.Generator().manual_seed(0)
-    random = partial(torch.rand, generator=generator, dtype=torch.float64)
-    middle = 8
-    while middle <= farthest:
-        far = 0
+
+    def random(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    middle = SMALLEST
+    while middle <= FARTHEST:
+        far, lost = 0, 0 if middle <= 64 else torch.finfo(torch.float32).eps
         for axis in (2, 3):
-            shape = (2, 2 * middle + 1) if axis == 3 else (2 * middle + 1, 2)
-            lr = random(1, 3, *shape).requires_grad_()
-            features = first(lr)
-            seen = (lr,)
+            strip = (1, 3, *((2, 2 * middle + 1) if axis == 3 else (2 * middle + 1, 2)))
+            inputs = [random(*strip).requires_grad_()]
+            answer = features_of(*inputs)
             if part == "enlarge":
-                features = random(features.shape).requires_grad_()
-                seen = (features, lr)
-                features = second(features, lr)
-            step = features.shape[axis] // (2 * middle + 1)
-            own = features.narrow(axis, middle * step, step)
-            grads = torch.autograd.grad((own * random(own.shape)).sum(), seen, allow_unused=True)
-            for grad in filter(lambda grad: grad is not None, grads):
-                places = grad.abs().amax([n for n in range(4) if n != axis]).nonzero()
-                far = max(far, *((places - middle).abs().flatten().tolist() or [0]), 0)
+                inputs = [random(*answer.shape).requires_grad_(), *inputs]
+                answer = enlarge(*inputs)
+            step = answer.shape[axis] // (2 * middle + 1)
+            own = answer.narrow(axis, middle * step, step)
+            grads = torch.autograd.grad((own * random(*own.shape)).sum(), inputs, materialize_grads=True)
+            distance = (torch.arange(2 * middle + 1) - middle).abs()
+            for grad in grads:
+                share = grad.abs().sum([n for n in range(4) if n != axis])
+                share = torch.zeros(middle + 1, dtype=torch.float64).index_add(0, distance, share)
+                beyond = share.flip(0).cumsum(0).flip(0)  # [d]: of all pixels at distance d or more
+                far = max(far, int((beyond > lost * beyond[0]).sum()) - 1)
         if far < middle:
             return far
         middle *= 2
     raise SrkitError(
-        f"this {type(network).__name__} looks at the whole picture (instance norm does), so it cannot work in tiles: "
-        "give it a smaller picture, or another network."
+        f"this {type(network).__name__} looks at the whole picture, as with instance norm, and cannot work in tiles: "
+        "take a smaller picture, or another network."
     )
 
 
 def _parts(network: nn.Module) -> tuple[Callable, Callable]:
     if hasattr(network, "features") and hasattr(network, "enlarge"):
         return network.features, network.enlarge
-    return (lambda lr: lr), (lambda features, lr: network(lr))
+    return (lambda lr: lr), (lambda features, lr: network.forward(lr))  # without its hooks: they are `after`
 
 
-def _side(parts: tuple[Callable, Callable], number: int, most: int, device: str) -> int:
-    return 128 if number else 512
+def _side(network: nn.Module, part: str, device: str) -> int:
+    """Side in LR pixels of the largest square that a part may do at once: three times its widest layer, in and out."""
+    probe, floats = deepcopy(network).to("meta").eval(), [0]
+    for layer in probe.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda layer, ins, out: floats.append(ins[0].numel() + out.numel()))
+    lr = torch.zeros(1, 3, 32, 32, device="meta")
+    features_of, enlarge = _parts(probe)
+    with torch.no_grad():
+        features = features_of(lr)
+        if part == "enlarge":
+            floats.clear()
+            enlarge(features, lr)
+    cuda = torch.device(device).type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
+    pixel = 4 * (3 * max(floats, default=0) + features.numel()) / 32**2
+    return max(SMALLEST, isqrt(int(min(MOST[part] * (8 if cuda else 1), free / 2) / pixel)))
 
 
 def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
-    """Do `work` on squares of `side` that fill a box; halve the side when memory runs out. Returns the side that went."""
+    """Do `work` on the squares of `side` that fill a box, halved when memory runs out. Returns the last side."""
     todo = _cut(box, side)
     while todo:
         try:
@@ -142,52 +164,53 @@ def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
             todo.pop(0)
             continue
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            words = ("out of memory", "not enough memory", "can't allocate")
+            if not isinstance(error, MemoryError) and not any(each in str(error) for each in words):
                 raise
-            if side <= 8:
-                raise SrkitError("memory does not suffice even for tiles of 8 pixels: close other programs.") from error
+            if side <= SMALLEST:
+                raise SrkitError("memory does not suffice for the smallest tile: close other programs.") from error
         side = ceil(side / 2)
-        todo = [smaller for larger in todo for smaller in _cut(larger, side)]
+        todo = [half for each in todo for half in _cut(each, side)]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return side
 
 
-def _out_of_memory(error: Exception) -> bool:
-    words = ("out of memory", "not enough memory", "can't allocate")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
-
-
 def _cut(box: Box, side: int) -> list[Box]:
     """Boxes of about equal size, none wider or higher than `side`, that fill a box."""
     rows, columns = (_edges(box[n], box[n + 2], side) for n in (0, 1))
-    return [(y, x, down, right) for y, down in rows for x, right in columns]
+    return [(top, left, bottom, right) for top, bottom in rows for left, right in columns]
 
 
 def _edges(start: int, stop: int, side: int) -> list[tuple[int, int]]:
     pieces = ceil((stop - start) / side)
-    edges = [start + (stop - start) * n // pieces for n in range(pieces + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(start + (stop - start) * n // pieces for n in range(pieces + 1)))
 
 
 def _grown(box: Box, margin: int, within: Box) -> Box:
-    low, high = (max(box[n] - margin, within[n]) for n in (0, 1)), (min(box[n] + margin, within[n]) for n in (2, 3))
-    return (*low, *high)
+    top, left, bottom, right = box
+    low = max(top - margin, within[0]), max(left - margin, within[1])
+    return (*low, min(bottom + margin, within[2]), min(right + margin, within[3]))
+
+
+def _times(box: Box, scale: int) -> Box:
+    return tuple(scale * edge for edge in box)
 
 
 def _slices(box: Box, origin: Box = (0, 0, 0, 0)) -> tuple[slice, slice]:
+    """Rows and columns of a box within another."""
     return slice(box[0] - origin[0], box[2] - origin[0]), slice(box[1] - origin[1], box[3] - origin[1])
 
 
 def _tensor(pixels: np.ndarray, device: str) -> Tensor:
     """(H, W, C) of whole numbers to (1, C, H, W) float32 in [0, 1]."""
-    top = np.iinfo(pixels.dtype).max
-    return torch.from_numpy(pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None].contiguous() / top
+    values = torch.from_numpy(pixels.astype(np.float32)) / np.iinfo(pixels.dtype).max
+    return values.permute(2, 0, 1)[None].contiguous().to(device)
 
 
 def _levels(sr: Tensor, kind: np.dtype) -> np.ndarray:
     """(1, C, H, W) float to (H, W, C) of whole numbers, clipped and rounded."""
     if not sr.isfinite().all():
         raise SrkitError("the network's answer is not a number everywhere: its weights are damaged.")
-    top = np.iinfo(kind).max
-    return (sr[0].float().clamp(0, 1) * top).round().permute(1, 2, 0).cpu().numpy().astype(kind)
+    levels = (sr[0].float().clamp(0, 1) * np.iinfo(kind).max).round()
+    return levels.permute(1, 2, 0).cpu().numpy().astype(kind)

@@ -1,7 +1,12 @@
 """Any picture in, a bigger one out: the one function behind `srkit upscale` and notebook 07."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from json import loads
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +15,12 @@ from torch import Tensor, nn
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.generator import sharpen as sharpened
-from srkit.images import read_image
+from srkit.images import MAX_PIXELS
+from srkit.pictures import KINDS, check_size, read_picture, write_picture
 from srkit.progress import Progress
-from srkit.shipped import load
+from srkit.recipes import build_generator, describe, find_recipe
+from srkit.runs import load_weights
+from srkit.shipped import load, shipped
 from srkit.tiles import enlarge_in_tiles
 
 
@@ -27,43 +35,87 @@ def upscale(
     device: str = "cpu",
     progress: bool = False,
     runs: Path | str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """A picture, or the file of one, enlarged: an array of the same kind, `scale` times as high and as wide.
 
     picture: uint8 or uint16, (H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) RGB or (H, W, 4) RGBA.
-    network: a generator, or the name of a recipe, whose weights are taken from the newest run in `runs` or from those that
-    srkit ships; `scale` belongs to the name, and a generator has its own. alpha: between the name's PSNR weights, 0, and
-    its GAN weights, 1. sharpen: amount of unsharp mask. ensemble: the mean over eight flips and turns, eight times the
-    work. tile: side in LR pixels of what is enlarged at once; without it, as the free memory allows.
-    Raises SrkitError where the picture, the name or the numbers do not fit.
+    network: a generator; or a recipe's name, whose weights are those of the newest run in `runs`, or those that srkit
+    ships. scale: of a name; a generator has its own. alpha: between the name's PSNR weights, 0, and its GAN weights, 1.
+    sharpen: amount of unsharp mask. ensemble: the mean over eight flips and turns, at eight times the work.
+    tile: side in LR pixels of what is enlarged at once; by default as the free memory allows.
+    Raises SrkitError where the picture, the name or a number does not fit.
     """
-    pixels = read_image(picture) if isinstance(picture, Path | str) else np.asarray(picture)
+    pixels = read_picture(picture, max_pixels).pixels if isinstance(picture, Path | str) else np.asarray(picture)
     shape = pixels.shape
     good = pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] in (2, 3, 4))
     if pixels.dtype not in (np.uint8, np.uint16) or not good or not pixels.size:
         raise SrkitError(
             f"an array of {pixels.dtype} and shape {shape} is no picture: give uint8 or uint16, (H, W) or (H, W, 3)."
         )
-    network = find_network(network, scale, alpha, runs).to(device).eval()
+    if tile is not None and tile < 1:
+        raise SrkitError(f"a tile of {tile} pixels holds nothing: choose 8 or more.")
+    network = deepcopy(find_network(network, scale, alpha, runs)).eval()  # the caller's own stays as it is
+    try:
+        network = network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch's ways to say that there is none
+        raise SrkitError(f"device {device!r} is not to be had here: choose cpu, or see srkit doctor.") from error
     amounts = [amount for amount in (getattr(network, "sharpening", 0), sharpen) if amount]
-    network = Ensemble(network) if ensemble else network
-
-    def after(sr: Tensor) -> Tensor:
-        for amount in amounts:
-            sr = sharpened(sr, amount)
-        return sr
-
     bar = Progress(shape[0] * shape[1], "pixels enlarged") if progress else nullcontext()
     with bar:
         sr = enlarge_in_tiles(
-            network,
-            pixels.reshape(*shape[:2], -1),
-            after if amounts else None,
+            Ensemble(network) if ensemble else network,
+            bled(pixels.reshape(*shape[:2], -1)),
+            [lambda sr, amount=amount: sharpened(sr, amount) for amount in amounts],
             tile,
             device=device,
             bar=bar.update if progress else lambda done: None,
         )
     return sr.reshape(*sr.shape[:2], *shape[2:])
+
+
+def upscale_file(
+    source: Path | str,
+    target: Path | str,
+    network: nn.Module,
+    force: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    **options: Any,
+) -> Path:
+    """The picture of one file, enlarged into another, with its EXIF and its ICC profile; options are upscale's.
+
+    The target's suffix says its kind, or the source's content where the suffix is no picture's. Raises SrkitError where
+    there is a file already and no `force`, and before any work where the kind cannot hold so many pixels.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and (not force or target.samefile(source)):
+        more = "another folder" if source.exists() and target.samefile(source) else "--force, or another folder"
+        raise SrkitError(f"{target} is there already: choose {more}.")
+    picture = read_picture(source, max_pixels)
+    kind = KINDS.get(target.suffix.lower(), picture.kind)
+    height, width = (network.scale * side for side in picture.pixels.shape[:2])
+    check_size(target, kind, height, width)
+    write_picture(target, replace(picture, pixels=upscale(picture.pixels, network, **options), kind=kind))
+    return target
+
+
+def targets(pictures: Sequence[Path | str], out: Path, suffix: str | None = None) -> list[tuple[Path, Path]]:
+    """What is to be read, and where it goes: named like it, below `out` as below the folder that was given.
+
+    SrkitError where a folder holds no pictures, or two pictures would go to one place.
+    """
+    pairs = {}
+    for given in map(Path, pictures):
+        found = (p for p in sorted(given.rglob("*")) if p.suffix.lower() in KINDS and not p.name.startswith("."))
+        found = [p for p in found if p.is_file() and out.resolve() not in p.resolve().parents]
+        if given.is_dir() and not found:
+            raise SrkitError(f"{given} holds no pictures: name another folder.")
+        for source in found or [given]:
+            target = out / (source.relative_to(given) if given.is_dir() else source.name)
+            target = target.with_suffix(f".{suffix}") if suffix else target
+            if pairs.setdefault(target, source) != source:
+                raise SrkitError(f"{pairs[target]} and {source} would both become {target}: enlarge them one by one.")
+    return [(source, target) for target, source in pairs.items()]
 
 
 def find_network(
@@ -78,7 +130,70 @@ def find_network(
         return load(network, scale, runs=runs)
     if not 0 <= alpha <= 1:
         raise SrkitError(f"alpha {alpha:g} does not lie between the PSNR weights, 0, and the GAN weights, 1.")
-    return interpolate(*(load(network, scale, phase, runs) for phase in ("psnr", "gan")), alpha)
+    gan = load(network, scale, "gan", runs)
+    try:
+        psnr = load(network, scale, "psnr", runs)
+    except SrkitError:  # a shipped GAN goes on from PSNR weights that are shipped by another recipe's name
+        parts = describe(find_recipe(network).generator) | {"scale": scale}
+        alike = (card for card in shipped() if card["phase"] == "psnr" and card["recipe"]["generator"] == parts)
+        card = next(alike, None)
+        if card is None:
+            raise
+        psnr = load(card["recipe"]["name"], scale, "psnr")
+    return interpolate(psnr, gan, alpha)
+
+
+def open_weights(path: Path | str, recipe: str | None = None, scale: int = 4) -> nn.Module:
+    """A generator from a file of weights, in eval mode.
+
+    A safetensors file of a run, or with its card beside it, says itself what network it is of; any other needs the name
+    of a `recipe`. Files that are not safetensors are opened with weights_only=True, and never run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SrkitError(f"{path} is not there: give a file of weights.")
+    card = next((each for each in (path.with_suffix(".json"), path.parent / "config.json") if each.exists()), None)
+    if recipe:
+        made = find_recipe(recipe)
+        network, sharpening = made.generator(scale=scale), made.sharpen
+    elif card and path.suffix == ".safetensors":
+        described = loads(card.read_text())["recipe"]
+        network, sharpening = build_generator(described["generator"]), described.get("sharpen", 0)
+    else:
+        raise SrkitError(f"{path} does not say what network it is of: name its recipe by --recipe.")
+    if path.suffix == ".safetensors":
+        load_weights(network, path)
+    else:
+        try:
+            network.load_state_dict(_state(torch.load(path, map_location="cpu", weights_only=True)))
+        except Exception as error:  # a damaged file fails in many ways, and one that holds code in another
+            raise SrkitError(
+                f"{path} does not hold just the weights of {recipe} x{scale} ({type(error).__name__}): "
+                "save its state_dict as safetensors, or name another recipe."
+            ) from error
+    network.sharpening = sharpening
+    return network.eval()
+
+
+def _state(loaded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights in what others save: a state dict, bare or under a usual name, perhaps of a DataParallel."""
+    for name in ("params_ema", "params", "state_dict", "model"):
+        loaded = loaded[name] if isinstance(loaded.get(name), Mapping) else loaded
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def bled(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, C) with the colours of what is wholly transparent taken from the nearest pixel that is not.
+
+    What lies there is often black, and would darken the edges of what can be seen. Grey and RGB stay as they are.
+    """
+    hidden = pixels[..., -1] == 0
+    if pixels.shape[2] in (1, 3) or not hidden.any() or hidden.all():
+        return pixels
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return np.concatenate([pixels[..., :-1][tuple(nearest)], pixels[..., -1:]], axis=2)
 
 
 class Ensemble(nn.Module):
