@@ -158,9 +158,8 @@ def find_data(name: str) -> Named:
         page = f"https://www.kaggle.com/datasets/{owner}/{slug}"
         return Named(f"{owner}-{slug}", "a data set of Kaggle", page, kaggle=f"{owner}/{slug}")
     if name not in NAMED:
-        raise SrkitError(
-            f"{name} is no folder and no named set: give a folder, kaggle:OWNER/SLUG, or one of {', '.join(NAMED)}."
-        )
+        known = "a name that `srkit data` lists, such as starter, div2k or set5"
+        raise SrkitError(f"{name} is no folder and no named set: give a folder, kaggle:OWNER/SLUG, or {known}.")
     return NAMED[name]
 
 

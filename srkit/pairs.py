@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from srkit.files import SrkitError
+from srkit.images import read_image
 
 # A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, GTmod12, lq ...
 LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res)", re.I)
@@ -55,6 +57,15 @@ def match(hr: Iterable[Path], lr: Iterable[Path], scale: int | None = None) -> t
         have = " or ".join(f"x{each}" for each in scales(path, other)) or "no whole scale"
         raise SrkitError(f"{path.name} is {_size(path)} and its LR {_size(other)}: that is {have}, not x{scale}.")
     return pairs, [_sentence(what, paths) for what, paths in left.items() if paths]
+
+
+def read_lr(path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
+    """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut."""
+    height, width = (side // scale for side in hr.shape[:2])
+    lr = read_image(path)
+    if not (0 <= lr.shape[0] - height <= 1 and 0 <= lr.shape[1] - width <= 1):
+        raise SrkitError(f"{path} is {lr.shape[1]} x {lr.shape[0]}, and x{scale} wants {width} x {height}: replace it.")
+    return lr[:height, :width]
 
 
 def scales(hr: Path, lr: Path) -> list[int]:

@@ -14,6 +14,7 @@ from srkit.dataset import stored
 from srkit.degradations import BICUBIC
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, to_image, to_tensor
+from srkit.pairs import read_lr
 
 
 class Patches:
@@ -23,7 +24,7 @@ class Patches:
     the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
-    pictures, which are otherwise kept in memory.
+    pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones.
     Raises SrkitError for a crop that is not, or that a photograph cannot hold.
     """
 
@@ -35,6 +36,7 @@ class Patches:
         degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC,
         seed: int = 0,
         cache: Path | None = None,
+        given: Mapping[Path, Path] | None = None,
     ):
         step = math.lcm(16, scale)
         if crop % scale:
@@ -51,8 +53,11 @@ class Patches:
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
         made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
+        if given:
+            degradation = "given"
+            made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
         if cache:
-            what = repr((__version__, degradation, seed if degradation != BICUBIC else "any"))
+            what = repr((__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any"))
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
         self.lr = [image for _, image in made]

@@ -20,6 +20,7 @@ from srkit.evaluation import lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
 from srkit.health import findings
 from srkit.images import crop_to_multiple, write_image
+from srkit.pairs import read_lr
 from srkit.patches import Patches
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
@@ -71,7 +72,7 @@ def train(
     recipe = fit(find_recipe(recipe), profile, scale, crop)
     recipe = replace(recipe, batch=batch or recipe.batch)
     device = ranks.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
-    photographs = find_photographs(data)
+    photographs = find_photographs(data, recipe.scale)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
     going_on = run.may_go_on(config, resume, force)
@@ -81,9 +82,8 @@ def train(
         for loss in phase.losses:
             getattr(loss, "ready", lambda device: None)(device)
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
-    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept)
-    count, side = profile.validate_on
-    valid = [middle(image, side, recipe.scale) for image in decode(photographs.valid[:count]).values()]
+    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr)
+    valid = validation(photographs, recipe, *profile.validate_on)
     ranks.any_of(False, device)  # all have looked at what is there before one changes it
     with explained(run.folder, recipe):
         if ranks.rank() == 0:
@@ -112,7 +112,7 @@ class Trainer:
     Batch and step share one number, so a checkpoint and the seed say all that is to come.
     """
 
-    def __init__(self, learner: Learner, profile: Profile, patches: Patches, valid: list[np.ndarray], run: Run):
+    def __init__(self, learner: Learner, profile: Profile, patches: Patches, valid: list[tuple], run: Run):
         self.learner, self.recipe, self.profile = learner, learner.recipe, profile
         self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
         self.valid, self.run = valid, run
@@ -192,8 +192,8 @@ class Trainer:
     def validate(self, phase: Phase) -> float:
         """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
         scores = []
-        for number, hr in enumerate(self.valid):
-            sr = super_resolve(self.learner.ema, lr_of(hr, self.recipe.scale, self.recipe.degradation))
+        for number, (hr, lr) in enumerate(self.valid):
+            sr = super_resolve(self.learner.ema, lr)
             scores.append(psnr_y(sr, hr, self.recipe.scale))
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
@@ -248,6 +248,23 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"], self.learner.device)
 
 
+def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """HR and LR, uint8, of the middle of the first validation photographs, HR at most side x side."""
+    found = []
+    for path, image in decode(photographs.valid[:count]).items():
+        if path in photographs.lr:
+            lr = read_lr(photographs.lr[path], image, recipe.scale)
+            height, width = (min(side // recipe.scale, size) for size in lr.shape[:2])
+            top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
+            place = slice(top, top + height), slice(left, left + width)
+            large = (slice(at.start * recipe.scale, at.stop * recipe.scale) for at in place)
+            found.append((image[tuple(large)], lr[place]))
+        else:
+            hr = middle(image, side, recipe.scale)
+            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation)))
+    return found
+
+
 def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
     """The middle of a picture, at most side x side, height and width multiples of scale."""
     height, width = (min(side, size) for size in image.shape[:2])
@@ -257,6 +274,7 @@ def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
 
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:
     counts = {"train": len(photographs.train), "valid": len(photographs.valid)}
+    counts |= {"given_lr": len(photographs.lr)} if photographs.lr else {}
     return {
         "recipe": describe(recipe),
         "profile": profile.name,

@@ -332,4 +332,4 @@ def test_the_command_scores_streams_and_says_what_it_left_out(some, tmp_path, ca
     assert "sr-bicubic" in heard.out
     assert "words.png" in heard.err
     assert main(["evaluate", "bicubic", "--images", str(tmp_path / "none"), "--scale", "4"]) == 1
-    assert "holds no pictures" in capsys.readouterr().err
+    assert "none is no folder and no named set" in capsys.readouterr().err

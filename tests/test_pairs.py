@@ -1,0 +1,212 @@
+"""Given LR and HR pairs: matched by name, checked by size, trained on as they are."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srkit import pairs, training
+from srkit.cli import main
+from srkit.dataset import decode, find_images, find_photographs
+from srkit.evaluation import enlarge, lr_of, psnr_y
+from srkit.files import SrkitError
+from srkit.images import read_image, write_image
+from srkit.patches import Patches
+from srkit.profiles import find_profile, fit
+from srkit.recipes import find_recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def ramp(height, width, blue=0):
+    """A picture whose every pixel says where it is: red the row, green the column."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, np.full_like(rows, blue)], axis=2).astype(np.uint8)
+
+
+def lay(folder: Path, *places: str, scale: int = 4, up: bool = False) -> Path:
+    """Write pairs, HR place and LR place in turn; LR is every scale-th pixel of HR, so no resize made it."""
+    for n, (hr, lr) in enumerate(zip(places[::2], places[1::2], strict=True)):
+        image = ramp(98 + 2 * n, 101, blue=n)
+        write_image(folder / hr, image)
+        rows, columns = (-(-side // scale) if up else side // scale for side in image.shape[:2])
+        write_image(folder / lr, image[::scale, ::scale][:rows, :columns])
+    return folder
+
+
+LAYOUTS = {
+    "DIV2K": ("DIV2K_train_HR/0001.png", "DIV2K_train_LR_bicubic/X4/0001x4.png"),
+    "wild": ("DIV2K_train_HR/0001.png", "DIV2K_train_LR_wild/0001x4w1.png"),
+    "mild": ("DIV2K_train_HR/0001.png", "DIV2K_train_LR_mild/0001x4m.png"),
+    "small letters": ("hr/baby.png", "lr/baby.png"),
+    "capitals": ("HR/baby_HR.png", "LR/baby_LR.png"),
+    "Urban100": ("set/HR/img_001_SRF_4_HR.png", "set/LR/img_001_SRF_4_LR.png"),
+    "high and low": ("train/high_res/0.png", "train/low_res/0.png"),
+    "GT": ("GTmod12/a b.png", "LRbicx4/a b.png"),
+    "kinds of file": ("hr/photo.png", "lr/photo-x4.bmp"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pairs_are_found_whatever_the_usual_names(tmp_path, layout):
+    hr, lr = (tmp_path / name for name in LAYOUTS[layout])
+    lay(tmp_path, *LAYOUTS[layout])
+    assert find_images(tmp_path, 4) == ([hr], {hr: lr})
+
+
+def test_names_that_only_look_like_endings_stay_apart(tmp_path):
+    names = ["box2.png", "box3.png", "chr.png", "c.png", "x4.png"]
+    lay(tmp_path, *(f"{side}/{name}" for name in names for side in ("hr", "lr")))
+    _, found = find_images(tmp_path, 4)
+    assert {hr.name: lr.name for hr, lr in found.items()} == {name: name for name in names}
+
+
+def test_train_and_val_keep_pictures_of_one_name_apart(tmp_path):
+    sides = ("train", "val")
+    lay(tmp_path, *(f"{side}/{kind}_res/{n}.png" for side in sides for n in range(3) for kind in ("high", "low")))
+    found = find_photographs(tmp_path, 4)
+    assert (len(found.train), len(found.valid), len(found.lr)) == (3, 3, 6)
+    assert all(hr.parent.parent == lr.parent.parent and hr.name == lr.name for hr, lr in found.lr.items())
+    assert find_images(tmp_path, 4)[0] == list(found.valid), "what validates is what is scored"
+
+
+def test_without_folders_of_both_kinds_there_are_no_pairs(tmp_path):
+    write_image(tmp_path / "DIV2K_train_HR" / "a.png", ramp(32, 32))
+    write_image(tmp_path / "DIV2K_valid_HR" / "b.png", ramp(32, 32, 1))
+    found = find_photographs(tmp_path)
+    assert ([p.name for p in found.train], [p.name for p in found.valid], found.lr) == (["a.png"], ["b.png"], {})
+
+
+def test_the_unmatched_are_named_and_left_out(tmp_path):
+    lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png", "hr/c.png", "lr/other.png")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = find_photographs(tmp_path, 4)
+    assert [path.name for path in (*found.train, *found.valid)] == ["a.png", "b.png"]
+    assert {str(each.message) for each in said} == {
+        "left out: 1 HR without LR: c.png.",
+        "left out: 1 LR without HR: other.png.",
+    }
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_sizes_may_be_rounded_either_way_and_the_crops_stay_aligned(tmp_path, up):
+    lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png", up=up)
+    found = find_photographs(tmp_path, 4)
+    patches = Patches(decode(found.train), 4, 32, given=found.lr)
+    lr, hr = patches.batch(0, 64)
+    blocks = hr.unfold(2, 4, 4).unfold(3, 4, 4).amin((-2, -1))  # the pixel of least row and column, in every turn
+    torch.testing.assert_close(blocks[:, :2], lr[:, :2])
+
+
+def test_a_wrong_scale_is_named_with_the_right_one(tmp_path):
+    lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png", scale=2)
+    with pytest.raises(SrkitError, match=r"a\.png is 101 x 98 and its LR 50 x 49: that is x2, not x4"):
+        find_photographs(tmp_path, 4)
+    assert len(find_photographs(tmp_path).lr) == 2
+    write_image(tmp_path / "lr" / "b.png", ramp(7, 30))
+    with pytest.warns(UserWarning, match=r"1 of another scale than x2: b\.png"):
+        assert [path.name for path in find_images(tmp_path, 2)[0]] == ["a.png"]
+
+
+def test_of_several_scales_the_asked_one_is_taken(tmp_path):
+    for scale in (2, 4):
+        lay(
+            tmp_path,
+            *(f"{side}/{n}{end}.png" for n in "ab" for side, end in (("HR", ""), (f"LR/X{scale}", f"x{scale}"))),
+            scale=scale,
+        )
+    assert {path.parent.name for path in find_photographs(tmp_path, 2).lr.values()} == {"X2"}
+    assert {path.parent.name for path in find_photographs(tmp_path, 4).lr.values()} == {"X4"}
+
+
+def test_no_name_in_common_is_an_error(tmp_path):
+    lay(tmp_path, "hr/a.png", "lr/b.png")
+    with (
+        pytest.raises(SrkitError, match="no LR picture of .* has the name of an HR one"),
+        pytest.warns(UserWarning, match="left out"),
+    ):
+        find_photographs(tmp_path, 4)
+
+
+def test_the_fingerprint_knows_the_lr_pictures(tmp_path):
+    lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
+    before = find_photographs(tmp_path, 4).fingerprint
+    write_image(tmp_path / "lr" / "b.png", read_image(tmp_path / "lr" / "b.png")[::-1])
+    assert find_photographs(tmp_path, 4).fingerprint != before
+
+
+def test_scales_by_brute_force():
+    assert pairs.ENDING.sub("", "0801x4m") == "0801"
+    assert pairs.ENDING.sub("", "img_001_SRF_4_LR") == "img_001"
+
+
+def test_given_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path):
+    lay(tmp_path / "set", "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
+    found = find_photographs(tmp_path / "set", 4)
+    images = decode(found.train)
+    here = Patches(images, 4, 32, given=found.lr).batch(0, 8)
+    kept = Patches(images, 4, 32, given=found.lr, cache=tmp_path / "cache", seed=0).batch(0, 8)
+    assert all(torch.equal(a, b) for a, b in zip(here, kept, strict=True))
+    assert len(list((tmp_path / "cache").glob("*.u8"))) == 1
+
+
+def test_validation_shows_hr_and_given_lr_of_one_place(tmp_path):
+    lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
+    found = find_photographs(tmp_path, 4)
+    ((hr, lr),) = training.validation(found, fit(find_recipe("bicubic_skip"), find_profile("smoke")), 1, 64)
+    assert (hr.shape, lr.shape) == ((64, 64, 3), (16, 16, 3))
+    assert np.array_equal(hr[::4, ::4], lr)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Pairs of real photographs, whose LR is darker than any resize would make it."""
+    starter = find_photographs()
+    for side, paths in (("train", starter.train), ("valid", starter.valid)):
+        for path, hr in decode(paths).items():
+            hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
+            write_image(tmp_path / "pairs" / side / "HR" / f"{path.stem}.png", hr)
+            write_image(tmp_path / "pairs" / side / "LR" / f"{path.stem}x4.png", lr_of(hr, 4) // 2)
+    return tmp_path / "pairs"
+
+
+def test_training_on_pairs_takes_the_given_lr_and_so_does_its_score(photographs, tmp_path, capsys):
+    words = ["--data", str(photographs), "--runs", str(tmp_path / "runs"), "--profile", "smoke"]
+    assert main(["train", "bicubic_skip", *words]) == 0
+    (run,) = (path for path in (tmp_path / "runs").iterdir())
+    from srkit.runs import Run
+
+    history = Run(run).history()
+    assert Run(run).config["data"]["given_lr"] == 5
+    hr, lr = (photographs / "valid" / name for name in ("HR/rocket.png", "LR/rocketx4.png"))
+    hr = read_image(hr)
+    dark = psnr_y(hr // 2, hr, 4)  # where the network begins: it adds to the bicubic upscaling of what it is given
+    assert history["psnr_y"].dropna().iloc[-1] > dark + 3, "it did not learn to brighten"
+    capsys.readouterr()
+    csv = tmp_path / "scores.csv"
+    words = ["--images", str(photographs), "--scale", "4", "--no-lpips", "--csv", str(csv)]
+    assert main(["evaluate", "bicubic", str(run), *words]) == 0
+    scores = {line.split(",")[0]: line for line in csv.read_text().splitlines()}
+    assert set(scores) == {"method", "bicubic", run.name}
+    assert "rocket" in csv.read_text()
+    assert "astronaut" not in csv.read_text(), "what was trained on is scored"
+    bicubic = float(scores["bicubic"].split(",")[6])
+    assert bicubic == pytest.approx(psnr_y(enlarge(read_image(lr), 4), hr, 4), abs=0.01), "not of the given LR"
+
+
+def test_a_given_lr_of_another_size_is_refused():
+    path = Path(__file__).with_name("conftest.py")
+    with pytest.raises(SrkitError, match="does not open"):
+        pairs.read_lr(path, ramp(8, 8), 2)
+
+
+def test_pillow_agrees_on_the_scales(tmp_path):
+    for name, size in (("a", (40, 30)), ("b", (11, 8)), ("c", (10, 7))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    a, b, c = (tmp_path / f"{name}.png" for name in "abc")
+    assert pairs.scales(a, b) == []
+    assert pairs.scales(a, c) == [4]
