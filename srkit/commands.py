@@ -90,12 +90,12 @@ def evaluate(options: argparse.Namespace) -> int:
     from torch import nn
 
     from srkit.comparison import gallery
-    from srkit.dataset import find_pictures
+    from srkit.dataset import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.tables import protocol, write_table
 
-    images = find_pictures(options.images)
+    images, given = find_images(options.images, options.scale)
     if not images:
         raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -113,6 +113,7 @@ def evaluate(options: argparse.Namespace) -> int:
         save=options.save,
         csv=options.csv,
         problems=problems,
+        given=given,
     )
     means = summary(table).merge(costs(methods, options.scale)).dropna(axis="columns", how="all")
     print(means.round(4).to_string(index=False, na_rep=""))
