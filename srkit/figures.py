@@ -153,6 +153,7 @@ def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
     units = {
         "pixel": "pixel loss",
         "perceptual": "perceptual loss",
+        "checkerboard": "checkerboard loss",
         "adversarial": "adversarial loss",
         "discriminator": "discriminator's loss",
         "d_hr": "D(HR), D(SR)",

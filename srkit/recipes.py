@@ -14,7 +14,7 @@ from srkit.degradations import BICUBIC, BlurDown
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
-from srkit.losses import LPIPS, Adversarial, Perceptual, Pixel, RelativisticAverage, Wasserstein
+from srkit.losses import LPIPS, Adversarial, Checkerboard, Perceptual, Pixel, RelativisticAverage, Wasserstein
 
 
 @dataclass(frozen=True)
@@ -236,14 +236,19 @@ SRRESNET_LIGHT = Recipe(
 SRGAN_LIGHT = replace(
     SRRESNET_LIGHT,
     name="srgan_light",
-    about="its GAN twin: LPIPS instead of VGG features, a relativistic discriminator with spectral norm",
+    about="its GAN twin: LPIPS instead of VGG features, a guard against checkerboards, a relativistic discriminator",
     discriminator=partial(SRGANDiscriminator, channels=(24, 48, 96, 192), dense=128, norm="spectral"),
     phases=(
         *SRRESNET_LIGHT.phases,
         Phase(
             "gan",
             steps=6_000,
-            losses={Pixel("l1"): 1.0, LPIPS("alex"): 0.5, RelativisticAverage(): 5e-3},
+            losses={
+                Pixel("l1"): 1.0,
+                LPIPS("alex", shift=4): 0.5,
+                Checkerboard(): 5.0,
+                RelativisticAverage(): 5e-3,
+            },
             lr=2e-4,
             schedule="cosine",
         ),

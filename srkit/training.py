@@ -30,8 +30,8 @@ from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.trouble import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "adversarial", "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
-TERMS += ("red", "green", "blue")  # mean of SR - HR
+TERMS = ("pixel", "perceptual", "checkerboard", "adversarial", "discriminator", "d_hr", "d_sr")
+TERMS += ("grad_norm", "d_grad_norm", "red", "green", "blue")  # the colours: mean of SR - HR
 COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
 
 

@@ -16,6 +16,7 @@ from srkit.files import SrkitError
 from srkit.losses import (
     LPIPS,
     Adversarial,
+    Checkerboard,
     Perceptual,
     Pixel,
     RelativisticAverage,
@@ -295,7 +296,14 @@ def test_gradient_penaltys_second_derivative_reaches_the_critic():
     assert float(scale.grad) == pytest.approx(2 * (3.0 - 1))  # d (s - 1)**2 / ds
 
 
-CONTENT = [Pixel("mse"), Pixel("l1"), Pixel("charbonnier"), LPIPS(weights="random"), Perceptual(weights="random")]
+CONTENT = [
+    Pixel("mse"),
+    Pixel("l1"),
+    Pixel("charbonnier"),
+    LPIPS(weights="random"),
+    Checkerboard(),
+    Perceptual(weights="random"),
+]
 CONTENT += [Perceptual("vgg16", "conv5_3", activation=False, distance="l1", weights="random")]
 
 
@@ -343,6 +351,31 @@ def test_lpips_as_a_loss_is_torchmetrics_own(imagenet):
     sr, hr = torch.rand(2, 2, 3, 64, 64)
     theirs = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)(sr, hr)
     torch.testing.assert_close(LPIPS("alex")(sr, hr), theirs)
+
+
+def test_lpips_as_a_loss_looks_from_another_row_and_column_each_time():
+    sr, hr = torch.rand(2, 2, 3, 64, 64)
+    loss = LPIPS("alex", weights="random", shift=3)
+    seen = {float(loss(sr, hr)) for _ in range(40)}
+    still = LPIPS("alex", weights="random")
+    views = [float(still(sr[..., top:, left:], hr[..., top:, left:])) for top in range(3) for left in range(3)]
+    assert 4 < len(seen) <= 9
+    assert all(min(abs(value - view) for view in views) < 1e-5 for value in seen)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (50, 31), (4, 9)])
+def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width):
+    hr = torch.rand(2, 3, height, width)
+    grid = torch.zeros(height, width)
+    grid[1::4, 2::4] = 0.3
+    torch.testing.assert_close(Checkerboard()(hr + grid, hr), torch.tensor(0.3 / 16))
+    torch.testing.assert_close(Checkerboard()(hr - 0.1, hr), torch.tensor(0.1))
+    assert Checkerboard()(hr, hr) == 0
+
+
+def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():
+    hr, detail = torch.rand(1, 3, 96, 96), 0.3 * torch.randn(1, 3, 96, 96)
+    assert Checkerboard()(hr + detail, hr) < Pixel("l1")(hr + detail, hr) / 4
 
 
 @pytest.mark.parametrize("wrong", [lambda: Adversarial("wgan"), lambda: Pixel("l3"), lambda: LPIPS("resnet")])
