@@ -17,7 +17,7 @@ from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, luma, read_image
 from srkit.mos import REFERENCE
 from srkit.recipes import RECIPES
-from srkit.runs import find_runs
+from srkit.runs import Run, find_runs
 from srkit.shipped import load, shipped
 
 HR = "HR\n\n"  # its title, as high as those with scores
@@ -37,6 +37,25 @@ def find_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
     order = {name: place for place, name in enumerate(RECIPES)}
     systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(" (shipped)"), 99)))
     return systems, [name for name in RECIPES if name not in {key.removesuffix(" (shipped)") for key, _ in systems}]
+
+
+def worth_judging(run: Run) -> tuple[dict[str, nn.Module], str]:
+    """The networks of a run by title, and what made them; for a smoke run, those shipped with srkit at its scale.
+
+    A smoke run proves that the code runs, and its pictures and numbers mean nothing; so where srkit ships none of the
+    scale, the caption says that.
+    """
+    cards = sorted((card for card in shipped() if card["scale"] == run.scale), key=lambda card: card["phase"] == "gan")
+    if run.config["profile"] != "smoke" or not cards:
+        named = {f"{run.config['recipe']['name']}, {phase} phase": run.generator(phase) for phase in run.phases}
+        warning = ". It shows that the code runs, and no more"
+        return named, run.label + warning * (run.config["profile"] == "smoke")
+    named, made = {}, []
+    for card in cards:
+        name, phase = card["recipe"]["name"], card["phase"]
+        named[f"{name} (shipped), {phase} phase"] = load(name, run.scale, phase)
+        made.append(f"{name}'s {phase} phase, {card['steps']:,} steps on {card['data']['train']} photographs")
+    return named, f"x{run.scale}, weights shipped with srkit: {'; '.join(made)}"
 
 
 def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callable | None) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot as plt
 from skimage.data import chelsea
 
-from srkit import comparison
+from srkit import comparison, shipped
 from srkit.chapters import recipe_names
 from srkit.evaluation import evaluate, psnr_y
 from srkit.figures import compare
@@ -63,6 +63,23 @@ def test_systems_of_this_profile_and_seed_are_found_and_the_missing_named(runs):
     }
     assert set(missing) == set(RECIPES) - {"srgan", "pixelforge"}
     assert comparison.find_systems(runs, "laptop", 0, "starter") == ({}, list(RECIPES))
+
+
+def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeypatch):
+    run = Run(runs / "srgan-0")
+    networks, caption = comparison.worth_judging(run)
+    assert list(networks) == ["srgan, psnr phase", "srgan, gan phase"]
+    assert "no more" in caption
+
+    monkeypatch.setattr(comparison, "shipped", shipped.shipped)
+    networks, caption = comparison.worth_judging(run)
+    card = next(card for card in shipped.shipped() if card["scale"] == 4)
+    assert f"{card['recipe']['name']} (shipped), {card['phase']} phase" in networks
+    assert "no more" not in caption
+    assert f"{card['steps']:,} steps" in caption
+
+    run.write_config(run.config | {"profile": "laptop"})
+    assert list(comparison.worth_judging(run)[0]) == ["srgan, psnr phase", "srgan, gan phase"]
 
 
 def test_every_phase_has_its_rows_at_its_scale(runs, picture):
