@@ -68,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on where a run stopped; start where there is none")
     again.add_argument("--force", action="store_true", help="start anew over an earlier run")
 
+    data = _command(subparsers, "data", commands.data, "list the named data sets; fetch, verify or report on one")
+    data.add_argument("name", nargs="?", metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")
+    data.add_argument("--verify", action="store_true", help="compare every picture with what was fetched")
+    data.add_argument("--report", action="store_true", help="count, sizes, grey ones, near-duplicates, quality, leaks")
+    data.add_argument("--against", action="append", default=[], metavar="D", help="report pictures that D has too")
+    data.add_argument("--keep-archive", action="store_true", help="keep what was downloaded, below data/archives")
+
     evaluate = _command(
         subparsers, "evaluate", commands.evaluate, "PSNR, SSIM and LPIPS of methods on a folder of HR images"
     )

@@ -129,6 +129,31 @@ def evaluate(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
+def data(options: argparse.Namespace) -> int:
+    from srkit.dataset import all_photographs
+    from srkit.fetch import fetch, verify
+    from srkit.named import NAMED, folders, listing
+    from srkit.report import report
+
+    name = options.name
+    if name is None:
+        print(listing())
+    elif options.report or options.against:
+        for what, words in report(name, options.against):
+            print(f"{what:26}  {words}")
+    elif options.verify:
+        problems = [problem for folder in folders(name) for problem in verify(folder)]
+        print(*problems or [f"{name}: every picture is as it was fetched"], sep="\n")
+        return int(bool(problems))
+    else:
+        if name in NAMED or name.startswith("kaggle:"):
+            fetch(name, options.keep_archive)
+        found = all_photographs(name)
+        places = {str(path.parent) for path in found}
+        print(f"{name}: {len(found)} pictures in {', '.join(sorted(places))}")
+    return 0
+
+
 def app(options: argparse.Namespace) -> None:
     from srkit.app import serve
 

@@ -76,9 +76,21 @@ def find_images(data: str | Path, scale: int | None = None) -> tuple[list[Path],
     return valid if train and valid else sorted([*train, *valid, *others]), lr
 
 
+def all_photographs(data: str | Path) -> list[Path]:
+    """Every picture of a named set or a folder, of pairs the HR ones, whether to train, to validate or to test on."""
+    if str(data) == "starter":
+        return [_skimage_data() / name for name in STARTER_TRAIN + STARTER_VALID]
+    return sorted(pairs.divide(_places(data))[0])
+
+
+def _places(data: str | Path) -> dict[Path, str]:
+    """Every picture file, and the folders between the set's own and it."""
+    return {path: path.relative_to(root).parent.as_posix() for root in folders(data) for path in find_pictures(root)}
+
+
 def _divided(data: str | Path, scale: int | None) -> tuple[list[Path], list[Path], list[Path], dict[Path, Path]]:
     """HR files that are called train, valid, and neither; and the LR file of each where there are pairs."""
-    places = {path: path.relative_to(root).parent.as_posix() for root in folders(data) for path in find_pictures(root)}
+    places = _places(data)
     hr, lr = pairs.divide(places)
     side = {path: "train" if TRAIN.search(at) else "valid" if VALID.search(at) else "" for path, at in places.items()}
     sides, matched = [], {}

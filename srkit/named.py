@@ -196,3 +196,18 @@ def folders(data: str | Path) -> list[Path]:
     if found is None and (named.archives or named.kaggle):
         raise SrkitError(f"{data} is not on this machine: `srkit data {data}` fetches it.")
     return [*(folder for part in named.parts for folder in folders(part)), *([found] if found else [])]
+
+
+def listing() -> str:
+    """Every named set in two lines: use, number of pictures, where it is; what it is, its licence, whom to cite."""
+    lines = []
+    for named in NAMED.values():
+        try:
+            here = ", ".join(map(str, folders(named.name))) or "in scikit-image"
+        except SrkitError:
+            here = f"not here; `srkit data {named.name}` fetches it"
+        facts = f"{named.about}. Licence: {named.licence}. Cite: {named.cite}."
+        unchecked = named.kaggle or any(archive.md5 is None for archive in named.archives)
+        lines += [f"{named.name:18} {named.use:6} {named.pictures or '?':>5}  {here}"]
+        lines += [f"{'':18} {facts}" + " No checksum known." * bool(unchecked)]
+    return "\n".join([f"{'name':18} {'use':6} {'size':>5}  where", *lines])

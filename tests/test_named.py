@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from srkit import fetch, named
+from srkit.cli import main
 from srkit.dataset import find_images, find_photographs
 from srkit.files import SrkitError
 from srkit.named import NAMED, Archive, Named
@@ -417,6 +418,24 @@ def test_a_client_without_a_token_or_a_right_says_so_in_one_sentence(client, mon
     monkeypatch.setenv("SAYS", says)
     with pytest.raises(SrkitError, match=words):
         fetch.fetch("kaggle:me/my-set")
+
+
+def test_the_command_lists_fetches_and_verifies(client, capsys):
+    assert main(["data"]) == 0
+    listed = capsys.readouterr().out
+    for each in NAMED.values():
+        assert f"\n{each.name:18} {each.use:6} {each.pictures or '?':>5}  " in listed
+        assert each.cite in listed
+    assert "`srkit data div2k` fetches it" in listed
+    assert listed.count("No checksum known.") == 4, "Set5, Set14, BSD100 and the Kaggle set"
+    assert main(["data", "kaggle:me/my-set"]) == 0
+    assert "3 pictures in" in capsys.readouterr().out
+    assert main(["data", "kaggle:me/my-set", "--verify"]) == 0
+    next((client / "data").rglob("0.png")).unlink()
+    assert main(["data", "kaggle:me/my-set", "--verify"]) == 1
+    assert "set/0.png is missing" in capsys.readouterr().out
+    assert main(["data", "starter"]) == 0
+    assert "starter: 5 pictures in" in capsys.readouterr().out
 
 
 def test_nothing_is_warned_of_where_all_is_well(host):

@@ -4,17 +4,17 @@ import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 import srkit
 from srkit import shipped
 from srkit.evaluation import evaluate
 from srkit.files import SrkitError
+from srkit.images import read_image
 from srkit.profiles import PROFILES
+from srkit.report import alike, fingerprint
 from srkit.runs import load_weights
 from srkit.training import train
 
@@ -93,25 +93,12 @@ def test_files_that_are_not_these_weights_are_refused_in_one_sentence(run, tmp_p
 TWINS = {"302003.jpg"}
 
 
-def fingerprint(path):
-    """A perceptual hash (dHash): which of 17 x 16 grey cells is brighter than its neighbour. 256 bits."""
-    with Image.open(path) as picture:
-        grey = np.asarray(picture.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=int)
-    return (grey[:, 1:] > grey[:, :-1]).ravel()
-
-
 @pytest.mark.parametrize("photographs", ["hires", "bsds400"])
 def test_no_benchmark_picture_is_among_the_training_photographs(shared, photographs):
     benchmarks = [p for p in sorted((shared / "benchmarks").rglob("*.*")) if p.is_file()]
-    files = sorted((shared / "photos" / photographs).iterdir())
-    ours = np.array([fingerprint(p) for p in files])
     assert len(benchmarks) == 219
-    twins = {}
-    for path in benchmarks:
-        bits = fingerprint(path)
-        mirrored = ~bits.reshape(16, 16)[:, ::-1].ravel()
-        apart = np.minimum((ours != bits).sum(1), (ours != mirrored).sum(1))
-        if apart.min() <= 32:
-            twins[files[apart.argmin()].name] = path.name
+    theirs = {path: fingerprint(read_image(path)) for path in benchmarks}
+    ours = {path: fingerprint(read_image(path)) for path in (shared / "photos" / photographs).iterdir()}
+    twins = {mine.name: other.name for mine, other in alike(ours, theirs)}
     assert set(twins) <= TWINS, twins
     assert not TWINS & {name for card in CARDS for name in card.get("photographs", ())}
