@@ -12,7 +12,7 @@ _HOMES = {
     "train": "training",
     "evaluate": "evaluation",
     "CompareSlider": "slider",
-    "upscale": "upscale",
+    "upscale": "upscaling",
     "SrkitError": "files",
     "RECIPES": "recipes",
     "PROFILES": "profiles",

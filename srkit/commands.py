@@ -164,7 +164,7 @@ def app(options: argparse.Namespace) -> None:
 
 def upscale(options: argparse.Namespace) -> int:
     from srkit.images import MAX_PIXELS
-    from srkit.upscale import find_network, open_weights, targets, upscale_file
+    from srkit.upscaling import find_network, open_weights, targets, upscale_file
 
     runs, recipe = options.runs or home() / "runs", options.recipe or "srresnet_light"
     if options.weights:

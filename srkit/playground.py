@@ -28,7 +28,7 @@ from srkit.images import crop_to_multiple, read_image
 from srkit.runs import find_runs
 from srkit.shipped import load, shipped
 from srkit.slider import CompareSlider
-from srkit.upscale import upscale
+from srkit.upscaling import upscale
 
 LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale
 
