@@ -50,7 +50,7 @@ def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
     Raises SrkitError where the file is missing, truncated or no picture.
     """
     with opened(path) as picture:
-        picture = ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
         if grey and picture.mode in ("1", "L"):
             return np.asarray(picture.convert("L"))
         if picture.mode[0] in "IF":  # Pillow's own conversion clips at 255

@@ -38,15 +38,14 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
     it has one. Raises SrkitError where the file is damaged, over `max_pixels`, or holds other than 8 or 16 bits.
     """
     with opened(path, max_pixels) as picture:
-        kind = "JPEG" if picture.format == "MPO" else picture.format
-        exif = picture.getexif()
-        turn, kept = exif.get(274, 1), _kept(exif)
-        icc = picture.info.get("icc_profile") or None
+        kind, layout = "JPEG" if picture.format == "MPO" else picture.format, str(picture.tile)
+        kept, icc = _kept(picture.getexif()), picture.info.get("icc_profile") or None
         lossless = kind == "WEBP" and b"VP8L" in (data := Path(path).read_bytes()) and b"VP8 " not in data
-        if picture.tile and ";16" in str(picture.tile[0].args) and not picture.mode.startswith("I"):
-            pixels = _turned(_deep(Path(path), kind), turn)  # Pillow would keep 8 of the 16 bits
+        bits = np.max(getattr(picture, "tag_v2", {}).get(258, 8))
+        if picture.mode[0] not in "IF" and (bits > 8 or ";16" in layout):
+            pixels = _deep(path)
         else:
-            picture = ImageOps.exif_transpose(picture)
+            ImageOps.exif_transpose(picture, in_place=True)
             pixels, icc = _pixels(picture, icc)
         return Picture(pixels, kind, kept, icc, lossless)
 
@@ -62,39 +61,26 @@ def _pixels(picture: Image.Image, icc: bytes | None) -> tuple[np.ndarray, bytes 
             profiles = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
             picture = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
         return np.array(picture.convert("RGB")), None
-    if mode in ("1", "L") and not clear:
-        return np.array(picture.convert("L")), icc
-    if mode in ("1", "L", "LA", "La"):
-        return np.array(picture.convert("LA")), icc
-    return np.array(picture.convert("RGBA" if clear or mode in ("PA", "RGBA", "RGBa") else "RGB")), icc
+    grey = "LA" if clear or mode in ("LA", "La") else "L"
+    colour = "RGBA" if clear or mode in ("PA", "RGBA", "RGBa") else "RGB"
+    return np.array(picture.convert(grey if mode in ("1", "L", "LA", "La") else colour)), icc
 
 
-def _deep(path: Path, kind: str) -> np.ndarray:
-    """Colours of 16 bits, which Pillow does not hold."""
-    if kind == "PNG":
-        import torch
-        from torchvision.io import ImageReadMode, decode_png
-
-        file = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        pixels = decode_png(file, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-    else:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            pixels = page.asarray()
-            pixels = np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 else pixels
-            if page.photometric != 2 or 1 in page.extrasamples:
-                raise ValueError("its 16 bits are neither plain RGB nor plain RGBA")
-    if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] > 4:
-        raise ValueError("its numbers are not those of 8 or 16 bits")
-    return np.ascontiguousarray(pixels)
-
-
-def _turned(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """By EXIF's orientation, 1 to 8: quarter turns, then a flip."""
-    pixels = np.rot90(pixels, {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(turn, 0))
-    return np.ascontiguousarray(pixels[:, ::-1] if turn in (2, 4, 5, 7) else pixels)
+def _deep(path: Path | str) -> np.ndarray:
+    """Colours of 16 bits, of which Pillow keeps 8: read as big-endian, as little-endian, and put together."""
+    halves = []
+    for ends in ({"B": "B", "L": "L", "N": "L"}, {"B": "L", "L": "B", "N": "B"}):  # first the high bytes, then the low
+        with Image.open(path) as picture:
+            raw, *more = np.atleast_1d(np.array(picture.tile[0].args, object))
+            known, grey = raw[:-1] in ("RGB;16", "RGBA;16"), raw == "LA;16B"
+            if not known and not grey:
+                raise ValueError("its numbers are not those of 8 or 16 bits, pixel by pixel")
+            raw = "RGBA" if grey else raw[:-1] + ends[raw[-1]]  # two bytes of grey and two of alpha: a pixel's four
+            picture.tile = [tile._replace(args=(raw, *more) if more else raw) for tile in picture.tile]
+            ImageOps.exif_transpose(picture, in_place=True)
+            halves.append(np.array(picture).astype(np.uint16))
+    high, low = (halves[0][..., 0::2], halves[0][..., 1::2]) if grey else halves
+    return high << 8 | low
 
 
 def _kept(exif: Image.Exif) -> bytes:

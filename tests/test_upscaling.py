@@ -1,0 +1,464 @@
+"""Any picture in, a bigger one of the same kind out: pixels, files, weights, and the command."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image, ImageCms
+from safetensors.torch import save_file
+from torchvision.io import ImageReadMode, decode_png
+
+import srkit
+from srkit import shipped
+from srkit.cli import main
+from srkit.files import SrkitError
+from srkit.generator import SRResNet, interpolate, sharpen
+from srkit.images import read_image, to_image, to_tensor
+from srkit.pictures import Picture, read_picture, write_picture
+from srkit.recipes import RECIPES, describe
+from srkit.resize import imresize
+from srkit.runs import Run, save_weights
+from srkit.upscaling import open_weights, upscale, upscale_file
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def test_upscale_is_at_hand_from_the_package():
+    assert srkit.upscale is srkit.upscale is upscale
+
+
+@pytest.fixture(scope="module")
+def bicubic() -> SRResNet:
+    """A fresh network with the skip, which answers with exactly the bicubic picture: what to expect is known."""
+    return SRResNet(2, channels=2, blocks=1, norm=None, ends_kernel=3, skip=True).eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> SRResNet:
+    torch.manual_seed(0)
+    return SRResNet(2, channels=4, blocks=1).eval()
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut()[20:44, 200:236])  # (24, 36, 3)
+
+
+def expected(pixels: np.ndarray) -> np.ndarray:
+    """MATLAB's bicubic of each channel, by itself."""
+    top = np.iinfo(pixels.dtype).max
+    values = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).astype(np.float64)).permute(2, 0, 1)[None]
+    big = imresize(values, 2)[0].permute(1, 2, 0).numpy().clip(0, top).round()
+    return big.reshape(*big.shape[:2], *pixels.shape[2:])
+
+
+def test_a_colour_picture_is_what_the_network_says(network, photo):
+    with torch.no_grad():
+        plain = to_image(network(to_tensor(photo)))
+    np.testing.assert_array_equal(upscale(photo, network), plain)
+    assert np.abs(upscale(photo, network, tile=9).astype(int) - plain).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [None, 2, 3, 4])
+def test_every_kind_of_array_comes_back_as_its_own_kind(bicubic, kind, channels):
+    shape = (11, 13, channels) if channels else (11, 13)
+    pixels = np.random.default_rng(0).integers(1, np.iinfo(kind).max, shape, kind)
+    sr = upscale(pixels, bicubic)
+    assert sr.dtype == kind
+    assert sr.shape == (22, 26, *shape[2:])
+    assert np.abs(sr - expected(pixels)).max() <= (1 if kind == np.uint8 else 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_refused(bicubic, wrong):
+    with pytest.raises(SrkitError, match="is no picture: give uint8 or uint16"):
+        upscale(wrong, bicubic)
+
+
+def test_the_callers_network_stays_as_it_was(network, photo):
+    network.train()
+    upscale(photo, network)
+    assert network.training
+    network.eval()
+
+
+def test_black_under_what_is_transparent_does_not_darken_its_edges(bicubic):
+    pixels = np.zeros((20, 20, 4), np.uint8)
+    y, x = np.mgrid[:20, :20]
+    pixels[(y - 10) ** 2 + (x - 10) ** 2 < 40] = (250, 40, 30, 255)
+    sr = upscale(pixels, bicubic)
+    assert np.abs(sr[sr[..., 3] > 0][:, :3].astype(int) - (250, 40, 30)).max() <= 1
+
+
+def test_an_even_alpha_stays_even(network, photo):
+    for alpha in (255, 77):
+        pixels = np.dstack([photo, np.full(photo.shape[:2], alpha, np.uint8)])
+        assert (upscale(pixels, network, tile=7)[..., 3] == alpha).all()
+
+
+def test_wholly_transparent_pictures_are_no_trouble(bicubic):
+    assert not upscale(np.zeros((5, 6, 4), np.uint8), bicubic)[..., 3].any()
+
+
+def test_the_ensemble_is_the_mean_over_eight_flips_and_turns(network, photo):
+    answers = []
+    for mirrored in (False, True):
+        for turns in range(4):
+            seen = np.rot90(photo[:, ::-1] if mirrored else photo, turns)
+            with torch.no_grad():
+                answer = network(to_tensor(np.ascontiguousarray(seen)))[0].permute(1, 2, 0).numpy()
+            answer = np.rot90(answer, -turns)
+            answers.append(answer[:, ::-1] if mirrored else answer)
+    mean = np.clip(np.mean(answers, axis=0), 0, 1) * 255
+    sr = upscale(photo, network, ensemble=True)
+    assert np.abs(sr - mean).max() < 0.51
+    assert np.abs(upscale(photo, network, ensemble=True, tile=8).astype(int) - sr).max() <= 1
+    turned = upscale(np.ascontiguousarray(np.rot90(photo)), network, ensemble=True)
+    assert np.abs(turned.astype(int) - np.rot90(sr)).max() <= 1, "it has no favourite side"
+
+
+def test_sharpening_follows_the_network(network, photo):
+    with torch.no_grad():
+        plain = to_image(sharpen(network(to_tensor(photo)), 0.7))
+    assert np.abs(upscale(photo, network, sharpen=0.7, tile=6).astype(int) - plain).max() <= 1
+
+
+def a_run(folder, sharpening=0.0, phases=("psnr",)) -> Run:
+    made = RECIPES["srgan_light"]
+    recipe = describe(made) | {"scale": 2, "sharpen": sharpening}
+    recipe["generator"] = describe(made.generator) | {"scale": 2, "channels": 4, "blocks": 1}
+    folder.mkdir(parents=True)
+    found = Run(folder)
+    found.write_config({"recipe": recipe, "profile": "smoke", "seed": 0, "data": {"name": "starter"}})
+    for number, phase in enumerate(phases):
+        torch.manual_seed(number)
+        network = SRResNet(2, channels=4, blocks=1, norm=None, ends_kernel=3, skip=True)
+        torch.nn.init.normal_(network.tail[0].weight, std=0.2)
+        save_weights(network, found.weights(phase))
+    return found
+
+
+def test_a_recipe_that_sharpens_does_so_once_and_without_seams(tmp_path, photo):
+    network = a_run(tmp_path / "run", sharpening=0.6).generator()
+    with torch.no_grad():
+        plain = to_image(network(to_tensor(photo)))  # its hook sharpens
+    for tile in (None, 7):
+        assert np.abs(upscale(photo, network, tile=tile).astype(int) - plain).max() <= 1
+
+
+def test_a_name_is_that_of_the_weights_that_srkit_ships(photo):
+    with torch.no_grad():
+        plain = to_image(shipped.load("srresnet_light", 4)(to_tensor(photo)))
+    np.testing.assert_array_equal(upscale(photo, "srresnet_light"), plain)
+
+
+def test_alpha_lies_between_the_phases_of_a_run(tmp_path, photo):
+    mine = a_run(tmp_path / "runs" / "one", phases=("psnr", "gan"))
+    options = {"scale": 2, "runs": tmp_path / "runs"}
+    between = upscale(photo, interpolate(mine.generator("psnr"), mine.generator("gan"), 0.3))
+    np.testing.assert_array_equal(upscale(photo, "srgan_light", alpha=0.3, **options), between)
+    np.testing.assert_array_equal(
+        upscale(photo, "srgan_light", alpha=0, **options), upscale(photo, mine.generator("psnr"))
+    )
+    with pytest.raises(SrkitError, match="does not lie between"):
+        upscale(photo, "srgan_light", alpha=1.5, **options)
+    with pytest.raises(SrkitError, match="name a recipe"):
+        upscale(photo, mine.generator(), alpha=0.5)
+
+
+# Files
+
+
+def saved(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+FILES = {
+    "png": ("RGB", {}),
+    "jpg": ("RGB", {"quality": 95}),
+    "jpeg": ("L", {"quality": 95}),
+    "webp": ("RGBA", {"lossless": True}),
+    "tif": ("RGB", {}),
+    "tiff": ("LA", {}),
+    "bmp": ("RGB", {}),
+    "gif": ("L", {}),
+}
+
+
+@pytest.mark.parametrize("suffix", FILES)
+def test_a_file_comes_back_as_its_own_kind(tmp_path, bicubic, photo, suffix):
+    mode, options = FILES[suffix]
+    source = saved(tmp_path / f"a.{suffix}", photo, mode, **options)
+    target = upscale_file(source, tmp_path / "out" / source.name, bicubic)
+    with Image.open(target) as image:
+        assert image.format == {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+        assert image.size == (72, 48)
+    sr = read_picture(target).pixels
+    wanted = expected(read_picture(source).pixels)
+    if wanted.shape != sr.shape:  # a GIF is a palette, a grey one too
+        wanted = np.dstack([wanted] * 3) if wanted.ndim == 2 else wanted[..., [0, 0, 0, 1]]
+    assert np.abs(sr - wanted).mean() < (1 if suffix in ("png", "bmp", "tif", "tiff", "webp") else 4)
+    assert not list((tmp_path / "out").glob(".*")), "nothing half-written stays"
+
+
+@pytest.mark.parametrize(("mode", "out"), [("1", "L"), ("L", "L"), ("LA", "LA"), ("P", "RGB"), ("RGBA", "RGBA")])
+def test_the_modes_of_a_png(tmp_path, bicubic, photo, mode, out):
+    source = saved(tmp_path / "a.png", photo, mode)
+    with Image.open(upscale_file(source, tmp_path / "b.png", bicubic)) as image:
+        assert (image.mode, image.size) == (out, (72, 48))
+
+
+def test_a_palettes_transparent_colour_stays_transparent(tmp_path, bicubic):
+    image = Image.new("P", (8, 6))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    for x in range(4, 8):
+        for y in range(6):
+            image.putpixel((x, y), 1)
+    for suffix in ("png", "gif"):
+        image.save(tmp_path / f"a.{suffix}", transparency=0)
+        sr = read_picture(upscale_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}", bicubic)).pixels
+        assert sr.shape == (12, 16, 4)
+        assert (sr[:, :6, 3] == 0).all()
+        assert (sr[:, 9:] == (0, 0, 255, 255)).all()
+
+
+def test_cmyk_becomes_rgb(tmp_path, bicubic):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    with Image.open(upscale_file(tmp_path / "a.jpg", tmp_path / "b.jpg", bicubic)) as image:
+        assert image.mode == "RGB"
+        assert image.getpixel((8, 8)) == pytest.approx((255, 0, 0), abs=6)
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_come_out_as_sixteen(tmp_path, bicubic, suffix, channels):
+    if (suffix, channels) == ("tif", 2):
+        pytest.skip("Pillow opens no 16-bit TIFF of grey and alpha")
+    pixels = np.random.default_rng(1).integers(20_000, 45_000, (9, 8, channels), np.uint16)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    write_picture(tmp_path / f"a.{suffix}", Picture(pixels, {"tif": "TIFF", "png": "PNG"}[suffix]))
+    target = upscale_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}", bicubic)
+    if suffix == "tif":
+        sr = tifffile.imread(target)
+    else:
+        file = torch.frombuffer(bytearray(target.read_bytes()), dtype=torch.uint8)
+        sr = decode_png(file, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy().squeeze()
+    assert sr.dtype == np.uint16
+    assert np.abs(sr - expected(pixels)).max() <= 3
+
+
+def test_a_tiff_whose_0_is_white_is_read_so(tmp_path):
+    values = np.array([[0, 1000], [65535, 7]], np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, 65535 - values)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize(("turn", "steps"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_photograph_is_turned_upright_once_and_keeps_its_story(tmp_path, bicubic, photo, suffix, turn, steps):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Maker", turn
+    exif[0x8769] = {0x9003: "2020:02:03 04:05:06"}
+    options = {"lossless": True} if suffix == "webp" else {"quality": 95} if suffix == "jpg" else {}
+    saved(tmp_path / f"a.{suffix}", photo, exif=exif.tobytes(), icc_profile=SRGB, **options)
+    target = upscale_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}", bicubic)
+    with Image.open(target) as image:
+        kept = image.getexif()
+        assert (kept[0x010F], kept.get(0x0112, 1)) == ("Maker", 1)
+        assert kept.get_ifd(0x8769)[0x9003] == "2020:02:03 04:05:06"
+        assert image.info["icc_profile"] == SRGB
+    sr = read_image(target).astype(int)
+    assert np.abs(sr - expected(np.ascontiguousarray(np.rot90(photo, steps)))).mean() < 4
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_sixteen_bits_are_turned_as_eight_are(tmp_path, photo, turn):
+    """Pillow turns the 8-bit one."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    write_picture(tmp_path / "deep.png", Picture(photo.astype(np.uint16) * 257, exif=exif.tobytes(), icc=SRGB))
+    saved(tmp_path / "usual.png", photo, exif=exif)
+    deep, usual = read_picture(tmp_path / "deep.png"), read_picture(tmp_path / "usual.png")
+    np.testing.assert_array_equal(deep.pixels, usual.pixels.astype(np.uint16) * 257)
+    assert deep.icc == SRGB
+
+
+@pytest.mark.parametrize(
+    "options", [{"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)}]
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colours_of_16_bits_in_every_layout_of_a_tiff(tmp_path, options, channels):
+    pixels = np.random.default_rng(1).integers(0, 65536, (9, 8, channels)).astype(np.uint16)
+    more = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", **more, **options)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_a_layout_that_pillow_would_halve_is_refused(tmp_path):
+    planes = np.zeros((3, 9, 8), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(SrkitError, match="not those of 8 or 16 bits"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_the_targets_suffix_says_its_kind(tmp_path, bicubic, photo):
+    source = saved(tmp_path / "a.png", np.dstack([photo, np.zeros((24, 36), np.uint8)]))
+    with Image.open(upscale_file(source, tmp_path / "b.jpg", bicubic)) as image:
+        assert (image.format, image.mode) == ("JPEG", "RGB")
+        assert np.asarray(image).min() > 250, "what is transparent is laid on white"
+    source.rename(tmp_path / "a.jpg")
+    with Image.open(upscale_file(tmp_path / "a.jpg", tmp_path / "c.jpg", bicubic)) as image:
+        assert image.format == "JPEG", "a PNG that is called .jpg"
+    (tmp_path / "a.jpg").rename(tmp_path / "plain")
+    with Image.open(upscale_file(tmp_path / "plain", tmp_path / "more", bicubic)) as image:
+        assert image.format == "PNG"
+
+
+def test_what_the_kind_cannot_hold_is_refused_before_the_work(tmp_path, photo):
+    class Large:
+        scale = 8
+
+    source = saved(tmp_path / "a.webp", np.zeros((2, 2100, 3), np.uint8))
+    with pytest.raises(SrkitError, match="more than WEBP can hold: choose --format png"):
+        upscale_file(source, tmp_path / "b.webp", Large())
+
+
+# Weights
+
+
+def test_weights_say_themselves_what_they_are_of(tmp_path, photo):
+    mine = a_run(tmp_path / "run", phases=("psnr", "gan"), sharpening=0.4)
+    opened = open_weights(mine.weights("gan"))
+    np.testing.assert_array_equal(upscale(photo, opened), upscale(photo, mine.generator("gan")))
+    card = json.loads((shipped.FOLDER / "srresnet_light-x4-psnr.json").read_text())
+    network = open_weights(shipped.FOLDER / card["file"])
+    np.testing.assert_array_equal(upscale(photo, network), upscale(photo, "srresnet_light"))
+
+
+def test_a_bare_state_dict_needs_its_recipe(tmp_path, photo):
+    network = RECIPES["srresnet_light"].generator(scale=3).eval()
+    torch.nn.init.normal_(network.tail[0].weight, std=0.1)
+    state = {f"module.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"params_ema": state, "steps": 5}, tmp_path / "theirs.pth")
+    with pytest.raises(SrkitError, match="name its recipe by --recipe"):
+        open_weights(tmp_path / "theirs.pth")
+    opened = open_weights(tmp_path / "theirs.pth", "srresnet_light", 3)
+    np.testing.assert_array_equal(upscale(photo, opened), upscale(photo, network))
+    save_file(network.state_dict(), tmp_path / "bare.safetensors")
+    np.testing.assert_array_equal(
+        upscale(photo, open_weights(tmp_path / "bare.safetensors", "srresnet_light", 3)), upscale(photo, network)
+    )
+    for recipe, scale in (("srgan", 3), ("srresnet_light", 4)):
+        with pytest.raises(SrkitError, match="does not hold just the weights of"):
+            open_weights(tmp_path / "theirs.pth", recipe, scale)
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("how", ["pickled", "torch", "network", "words"])
+def test_weights_that_could_run_code_are_refused_and_run_none(tmp_path, how):
+    path = tmp_path / "w.pt"
+    if how == "pickled":
+        path.write_bytes(pickle.dumps(Bomb(str(tmp_path / "boom"))))
+    elif how == "words":
+        path.write_text("no weights")
+    else:
+        torch.save({"a": Bomb(str(tmp_path / "boom"))} if how == "torch" else SRResNet(2, 4, 1), path)
+    with pytest.raises(SrkitError, match="save its state_dict as safetensors") as refused:
+        open_weights(path, "srresnet_light")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "boom").exists()
+
+
+# The command
+
+
+@pytest.fixture
+def weights(tmp_path) -> str:
+    """A tiny network's file, which says itself what it is."""
+    return str(a_run(tmp_path / "trained").weights("psnr"))
+
+
+def test_a_folder_goes_on_past_bad_files_and_lists_them(tmp_path, weights, photo, capsys):
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("a b.png", "ünïcode 画像.webp", "deeper/-dash.jpg"):
+        saved(folder / name, photo)
+    (folder / "words.png").write_text("no picture")
+    (folder / "notes.txt").write_text("not asked for")
+    assert main(["upscale", str(folder), "--out", str(tmp_path / "out"), "--weights", weights]) == 1
+    made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert made == ["a b.png", "deeper/-dash.jpg", "ünïcode 画像.webp"]
+    errors = capsys.readouterr().err
+    assert errors.count("left out") == 1
+    assert "words.png does not open as a picture" in errors
+
+
+def test_nothing_is_written_over_unasked_and_never_the_source(tmp_path, weights, photo, capsys):
+    source, out = saved(tmp_path / "a.png", photo), tmp_path / "out"
+    call = ["upscale", str(source), "--weights", weights, "--out"]
+    assert main([*call, str(out)]) == 0
+    before = (out / "a.png").read_bytes()
+    assert main([*call, str(out), "--sharpen", "1"]) == 1
+    assert (out / "a.png").read_bytes() == before
+    assert "--force" in capsys.readouterr().err
+    assert main([*call, str(out), "--sharpen", "1", "--force"]) == 0
+    assert (out / "a.png").read_bytes() != before
+    before = source.read_bytes()
+    assert main([*call, str(tmp_path), "--force"]) == 1
+    assert source.read_bytes() == before
+
+
+def test_two_pictures_for_one_place_are_refused(tmp_path, weights, photo, capsys):
+    one, two = (saved(tmp_path / name, photo) for name in ("a.png", "a.jpg"))
+    out = str(tmp_path / "out")
+    assert main(["upscale", str(one), str(two), "--weights", weights, "--format", "png", "--out", out]) == 1
+    assert "would both become" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_begins_with_a_dash_goes_after_two(tmp_path, weights, photo, monkeypatch):
+    saved(tmp_path / "-a.png", photo)
+    monkeypatch.chdir(tmp_path)
+    assert main(["upscale", "--out", "out", "--weights", weights, "--format", "webp", "--", "-a.png"]) == 0
+    assert (tmp_path / "out" / "-a.webp").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--recipe", "bicubic"], "is no network"),
+        (["--recipe", "nonsense"], "nonsense"),
+        (["--weights", "nowhere.safetensors"], "is not there"),
+        (["--device", "abacus"], "is not to be had here"),
+        (["--tile", "0"], "holds nothing"),
+        (["--alpha", "0.5"], "no weights of srresnet_light"),
+        (["--max-pixels", "99"], "over 99 pixels"),
+    ],
+)
+def test_wrong_options_are_one_sentence(tmp_path, photo, capsys, words, said):
+    source = saved(tmp_path / "a.png", photo)
+    call = ["upscale", str(source), "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    assert main([*call, *words]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("srkit:")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert not list(tmp_path.rglob("out/*"))
