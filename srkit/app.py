@@ -37,6 +37,7 @@ def serve(
     _check_port(host, port)
     upload = (settings or {}).get("UPLOAD_MB", 8.0)
     config = Config()
+    config.Voila.config_file_paths = []  # a voila.py of the current folder is nobody's order
     config.Voila.update(ip=host, port=port, port_retries=0, open_browser=False, root_dir=str(notebook.parent))
     config.Voila.tornado_settings = {"websocket_max_message_size": int(upload * 1e6) + 1_000_000}
     config.VoilaConfiguration.update(
@@ -46,7 +47,6 @@ def serve(
         allow_template_override="NO",
         allow_theme_override="NO",
         show_margins=True,
-        extension_allowlist=["@jupyter-widgets/jupyterlab-manager", "anywidget"],
     )
     seconds = max(1, round(60 * idle_minutes))
     config.MappingKernelManager.update(
@@ -57,7 +57,7 @@ def serve(
 
 
 def as_page(notebook: dict, settings: dict[str, object]) -> dict:
-    """The notebook's cells tagged `parameters` or `page`, with other values for parameters behind the first."""
+    """The cells tagged `parameters`, with other values behind them, and `page`; those tagged `quiet` print nothing."""
     from nbformat.v4 import new_code_cell
 
     kept = []
@@ -65,6 +65,8 @@ def as_page(notebook: dict, settings: dict[str, object]) -> dict:
         tags = cell["metadata"].get("tags", [])
         if "parameters" in tags or "page" in tags:
             kept.append(cell)
+        if "quiet" in tags:
+            cell["source"] = f"%%capture\n{cell['source']}"
         if "parameters" in tags and settings:
             kept.append(new_code_cell("\n".join(f"{name} = {value!r}" for name, value in settings.items())))
     notebook["cells"] = kept
