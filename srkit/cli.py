@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--accumulate", type=int, default=1, metavar="N", help="take each batch in N pieces: less memory"
     )
+    train.add_argument(
+        "--precision", choices=["fp32", "bf16", "fp16"], help="default: a GPU's quick 16 bits; fp32 on a CPU"
+    )
     train.add_argument("--max-minutes", type=float, metavar="M", help="save and stop after so long; --resume goes on")
     train.add_argument("--cache", type=Path, metavar="DIR", help="where large sets lie decoded (default: data/cache)")
     train.add_argument(
@@ -74,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--report", action="store_true", help="count, sizes, grey ones, near-duplicates, quality, leaks")
     data.add_argument("--against", action="append", default=[], metavar="D", help="report pictures that D has too")
     data.add_argument("--keep-archive", action="store_true", help="keep what was downloaded, below data/archives")
+
+    kaggle = _command(subparsers, "kaggle", commands.kaggle, "the notebooks as Kaggle kernels: build, push; badges")
+    kaggle.add_argument("what", choices=("build", "push", "badges"))
+    kaggle.add_argument("--out", type=Path, default="kaggle", metavar="DIR", help="where they are (default: kaggle/)")
+    kaggle.add_argument("--user", metavar="NAME", help="your name on Kaggle")
+    kaggle.add_argument("--profile", default="gpu", metavar="P", help="smoke, laptop or gpu (default: gpu)")
+    kaggle.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
+    kaggle.add_argument("--data", default="starter", metavar="D", help="a named set, or kaggle:OWNER/SLUG")
+    kaggle.add_argument("--only", metavar="03,05", help="these notebooks alone, by number or name")
+    kaggle.add_argument("--wheel", action="store_true", help="attach srkit as a wheel, rather than from the index")
+    kaggle.add_argument("--previous", metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
 
     evaluate = _command(
         subparsers, "evaluate", commands.evaluate, "PSNR, SSIM and LPIPS of methods on a folder of HR images"

@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> None:
         crop=options.crop,
         batch=options.batch,
         accumulate=options.accumulate,
+        precision=options.precision,
         max_minutes=options.max_minutes,
         cache=options.cache,
         runs=options.runs or home() / "runs",
@@ -152,6 +153,21 @@ def data(options: argparse.Namespace) -> int:
         places = {str(path.parent) for path in found}
         print(f"{name}: {len(found)} pictures in {', '.join(sorted(places))}")
     return 0
+
+
+def kaggle(options: argparse.Namespace) -> None:
+    from srkit.kaggle_kernels import build, push, write_badges
+
+    if options.what == "badges":
+        print(*write_badges() or ["every notebook has its badges"], sep="\n")
+    elif options.what == "push":
+        print(*push(options.out), sep="\n")
+    else:
+        if not options.user:
+            raise SrkitError("whose kernels are they? Give your name on Kaggle with --user.")
+        names = ("user", "profile", "recipe", "data", "only", "wheel", "previous")
+        print(*build(options.out, **{name: getattr(options, name) for name in names}), sep="\n")
+        print(f"Next: srkit kaggle push --out {options.out}, or `kaggle kernels push -p` with one of these folders.")
 
 
 def app(options: argparse.Namespace) -> None:

@@ -76,8 +76,8 @@ class LPIPS:
     """Learned perceptual image patch similarity as a loss, 0 for equal pictures: Zhang et al. 2018, arXiv:1801.03924.
 
     network: "alex", "squeeze" or "vgg". A network trained on a metric is not to be judged by that metric alone.
-    shift: SR and HR are looked at from a random one of the first `shift` rows and columns on. AlexNet takes every
-    fourth pixel; seen from the same ones at each step, a generator could learn to please those alone.
+    shift: SR and HR are rolled together by a random number of rows and columns below it. AlexNet steps over four pixels
+    at a time; seen from the same ones at each step, a generator could learn to please those alone.
     """
 
     network: Literal["alex", "squeeze", "vgg"] = "alex"
@@ -90,8 +90,8 @@ class LPIPS:
         _check("perceptual weights", self.weights, ("imagenet", "random"))
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        top, left = torch.randint(self.shift, (2,)).tolist()
-        return self.ready(sr.device)(sr[..., top:, left:], hr[..., top:, left:], normalize=True).mean()
+        by = torch.randint(self.shift, (2,)).tolist()
+        return self.ready(sr.device)(sr.roll(by, (2, 3)), hr.roll(by, (2, 3)), normalize=True).mean()
 
     def ready(self, device: torch.device | str) -> nn.Module:
         return lpips_network(self.network, self.weights, torch.device(device))

@@ -65,7 +65,8 @@ def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> 
         save_file(halves, beside)
     steps = run.history().query("phase == @phase")["step"].max()
     kept = {
-        key: config[key] for key in ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device")
+        key: config[key]
+        for key in ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision")
     }
     card = {
         "file": path.name,

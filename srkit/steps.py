@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from srkit import ranks
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
 from srkit.losses import Wasserstein, gradient_penalty
-from srkit.recipes import Phase, Recipe
+from srkit.recipes import Phase, Recipe, find_named
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Learner:
@@ -21,7 +23,7 @@ class Learner:
 
     recipe: as `srkit.profiles.fit` gives it. compiled: through torch.compile, which costs a minute at the first step.
     accumulate: pieces that a batch goes through in, one after another, where it does not fit in memory whole.
-    half: the 16-bit type of autocast; by default what a GPU is quick at, and on a CPU none.
+    precision: "fp32", "bf16" or "fp16", by autocast; by default the 16 bits that a GPU is quick at, and on a CPU fp32.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Learner:
         seed: int = 0,
         compiled: bool = False,
         accumulate: int = 1,
-        half: torch.dtype | None = None,
+        precision: Literal["fp32", "bf16", "fp16"] | None = None,
     ):
         torch.manual_seed(seed)
         self.recipe, self.device, self.accumulate = recipe, torch.device(device), accumulate
-        if half is None and self.device.type == "cuda":  # before Ampere, as on a T4, bfloat16 is only emulated
-            half = torch.bfloat16 if torch.cuda.get_device_capability(self.device)[0] >= 8 else torch.float16
+        if precision is None and self.device.type == "cuda":  # before Ampere, as on a T4, bfloat16 is only emulated
+            precision = "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
+        self.precision = precision or "fp32"
+        half = find_named("precision", self.precision, PRECISIONS)
         self.autocast = partial(torch.autocast, self.device.type, half or torch.bfloat16)
         self.half, self.scaler = half, torch.amp.GradScaler(self.device.type, enabled=half == torch.float16)
         self.generator = self._place(recipe.generator())

@@ -49,6 +49,7 @@ def train(
     crop: int | None = None,
     batch: int | None = None,
     accumulate: int = 1,
+    precision: str | None = None,
     max_minutes: float | None = None,
     cache: str | Path | None = None,
     runs: str | Path = "runs",
@@ -63,7 +64,8 @@ def train(
     resume goes on where the run stopped, starts where there is none, and returns a finished one at once; force starts
     anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each history line.
     max_minutes: the run is saved after so long, and returned as it is. accumulate: pieces that each batch is cut into,
-    to save memory. cache: where large sets are kept decoded; by default data/cache of the project.
+    to save memory. precision: "fp32", "bf16" or "fp16"; by default the 16 bits that a GPU is quick at, and fp32 on a
+    CPU. cache: where large sets are kept decoded; by default data/cache of the project.
     Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
     """
     until = time.monotonic() + 60 * (max_minutes or math.inf)
@@ -86,16 +88,17 @@ def train(
     valid = validation(photographs, recipe, *profile.validate_on)
     ranks.any_of(False, device)  # all have looked at what is there before one changes it
     with explained(run.folder, recipe):
+        learner = Learner(recipe, device, seed, profile.compile, accumulate, precision)
         if ranks.rank() == 0:
             if not going_on:
                 run.clear()
-            run.write_config(config | {"device": _device_name(device), "accumulate": accumulate})
+            how = {"device": _device_name(device), "precision": learner.precision, "accumulate": accumulate}
+            run.write_config(config | how)
             shared = None if going_on or force else run.share_first_phase(config)
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
         ranks.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
-        learner = Learner(recipe, device, seed, profile.compile, accumulate)
         trainer = Trainer(learner, profile, patches, valid, run)
         trainer.fit(on_log, until)
         if ranks.rank() == 0:

@@ -353,12 +353,17 @@ def test_lpips_as_a_loss_is_torchmetrics_own(imagenet):
     torch.testing.assert_close(LPIPS("alex")(sr, hr), theirs)
 
 
-def test_lpips_as_a_loss_looks_from_another_row_and_column_each_time():
+def test_lpips_as_a_loss_looks_at_other_rows_and_columns_each_time():
     sr, hr = torch.rand(2, 2, 3, 64, 64)
     loss = LPIPS("alex", weights="random", shift=3)
     seen = {float(loss(sr, hr)) for _ in range(40)}
     still = LPIPS("alex", weights="random")
-    views = [float(still(sr[..., top:, left:], hr[..., top:, left:])) for top in range(3) for left in range(3)]
+    views = [
+        float(still(*(torch.cat([x[..., -n:, :], x[..., :-n, :]], 2) if n else x for x in pair)))
+        for m in range(3)
+        for pair in [[torch.cat([x[..., -m:], x[..., :-m]], 3) if m else x for x in (sr, hr)]]
+        for n in range(3)
+    ]
     assert 4 < len(seen) <= 9
     assert all(min(abs(value - view) for view in views) < 1e-5 for value in seen)
 
