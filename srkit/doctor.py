@@ -66,10 +66,27 @@ def _devices() -> Iterator[tuple[str, str, str, str]]:
         except (RuntimeError, NotImplementedError, AssertionError) as error:
             works, what = False, _line(error)
         name = f" ({torch.cuda.get_device_name(device)})" if device in cuda else ""
-        do = "" if works else 'this torch does not support it: train with device="cpu", or install a torch made for it'
+        do = "" if works else _too_old(device) if device in cuda else 'train with device="cpu"'
         yield OK if works else FAIL, "device", f"{device}{name}: {what}", do
-    if not others:
+    if cuda:
+        more = "; torchrun trains on all of them, see notebook 05" * (len(cuda) > 1)
+        yield OK, "GPU", f"{len(cuda)} by CUDA {torch.version.cuda}{more}", ""
+    elif not others:
         yield OK, "GPU", "none, and none is needed for the smoke and laptop profiles", ""
+
+
+def _too_old(device: str) -> str:
+    """Why a GPU that is there does not compute: most often this torch holds no code for one so old, such as a P100."""
+    import torch
+
+    made_for = sorted(int(name[3:].rstrip("af")) for name in torch.cuda.get_arch_list() if name.startswith("sm_"))
+    major, minor = torch.cuda.get_device_capability(device)
+    if not made_for or 10 * major + minor >= made_for[0]:
+        return 'try again in a fresh session; until then train with device="cpu"'
+    return (
+        f"this torch is made for sm_{made_for[0]} and newer, and this GPU is an sm_{major}{minor}: on Kaggle choose "
+        'the accelerator "GPU T4 x2" in place of a P100; elsewhere install an older torch, or train with device="cpu"'
+    )
 
 
 def _starter_set() -> tuple[str, str, str, str]:

@@ -1,0 +1,204 @@
+"""The notebooks on Kaggle: their badges, kernels built and pushed, and runs that a cut session left, gone on with."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from srkit import __version__
+from srkit.chapters import chapters, choose, home, inputs, read_chapter, recipe_names
+from srkit.fetch import kaggle
+from srkit.files import SrkitError, replacing
+from srkit.named import find_data
+from srkit.profiles import find_profile
+
+REPOSITORY = "srkit/srkit"  # on GitHub
+BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, ")
+INSTALL = f"""\
+# srkit beside this machine's own torch, which stays: from an attached wheel, or else from the package index.
+import glob, importlib.metadata as installed, os, re, subprocess, sys
+
+inputs = os.environ.get("SRKIT_INPUTS", "/kaggle/input")
+wheels = sorted(glob.glob(f"{{inputs}}/**/srkit-*.whl", recursive=True))
+pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+pip += ["--find-links", os.path.dirname(wheels[-1])] if wheels else []
+subprocess.run([*pip, "--no-deps", *(wheels[-1:] or ["srkit=={__version__}"])], check=True)
+here = {{re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower() for each in installed.distributions()}}
+needs = [re.match(r"[\\w.-]+", need)[0] for need in installed.requires("srkit") if "extra ==" not in need]
+missing = [need for need in needs if need.lower() not in here]
+if missing:
+    subprocess.run([*pip, *missing, f"torch=={{installed.version('torch')}}"], check=True)
+"""
+FETCH = "\nfrom srkit.fetch import fetch\n\nfetch({data!r})\n"
+
+
+def badges(name: str) -> list[str]:
+    """The lines that open a notebook on Kaggle and Colab, and say what to do there first."""
+    address = f"github.com/{REPOSITORY}/blob/main/notebooks/{name}.ipynb"
+    colab = f"https://colab.research.google.com/{address.replace('.com', '', 1)}"
+    return [
+        "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+        f"(https://kaggle.com/kernels/welcome?src=https://{address})\n",
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n",
+        "\n",
+        "On Kaggle or Colab, first run `%pip install --no-deps srkit` in a cell of its own: the torch there stays.\n",
+    ]
+
+
+def with_badges(notebook: dict[str, Any], name: str) -> dict[str, Any]:
+    """A notebook whose first cell has its badges after the paragraph below the title, whatever was there before."""
+    first, *cells = notebook["cells"]
+    lines = [line for line in first["source"] if not BADGE.match(line)]
+    blank = [n for n, line in enumerate(lines) if line == "\n"]
+    if len(blank) < 2:
+        raise SrkitError(f"{name} does not begin with a title and a paragraph, each with an empty line after it.")
+    while lines[blank[1] : blank[1] + 1] == ["\n"]:  # what stood between and around badges
+        del lines[blank[1]]
+    lines[blank[1] : blank[1]] = ["\n", *badges(name), "\n"]
+    return notebook | {"cells": [first | {"source": lines}, *cells]}
+
+
+def write_badges(folder: Path | None = None) -> list[Path]:
+    """Write the badges into every notebook that lacks them; returns those that changed."""
+    changed = []
+    for chapter in chapters(folder):
+        text = text_of(with_badges(json.loads(chapter.path.read_text(encoding="utf-8")), chapter.name))
+        if text != chapter.path.read_text(encoding="utf-8"):
+            with replacing(chapter.path) as beside:
+                beside.write_text(text, encoding="utf-8")
+            changed.append(chapter.path)
+    return changed
+
+
+def text_of(notebook: dict[str, Any]) -> str:
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def build(
+    out: Path,
+    user: str,
+    profile: str = "gpu",
+    recipe: str = "srgan",
+    data: str = "starter",
+    only: str | None = None,
+    wheel: bool = False,
+    previous: str | None = None,
+) -> list[Path]:
+    """Write, for each notebook, a folder with it and its kernel-metadata.json, for `kaggle kernels push -p`.
+
+    user: whose kernels they are. wheel: srkit comes from a wheel that is attached as USER/srkit-wheel, and is built
+    here too, in place of the package index. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
+    Raises SrkitError for a name that is none.
+    """
+    find_profile(profile)
+    one = recipe_names(recipe)[-1]
+    source = find_data(data)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", user):
+        raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
+    attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"] * wheel
+    fetched = FETCH.format(data=data) if source.archives or source.parts else ""
+    folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
+    for chapter in choose(chapters(), only):
+        given = {"PROFILE": profile, "DATA": data, "RECIPE": recipe if chapter.number in ("05", "06") else one}
+        given |= {"RESUME_FROM": previous} if previous and "RESUME_FROM" in chapter.parameters else {}
+        notebook = _with_parameters(json.loads(chapter.path.read_text(encoding="utf-8")), given)
+        install = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": []}
+        notebook["cells"].insert(1, install | {"source": (INSTALL + fetched).splitlines(keepends=True)})
+        slug = f"srkit-{chapter.name.replace('_', '-')}"
+        metadata = {
+            "id": f"{user}/{slug}",
+            "title": slug.replace("-", " "),
+            "code_file": chapter.path.name,
+            "language": "python",
+            "kernel_type": "notebook",
+            "is_private": True,
+            "enable_gpu": True,
+            "machine_shape": "NvidiaTeslaT4",
+            "enable_internet": bool(not wheel or fetched or profile != "smoke"),  # srkit, data, ImageNet weights
+            "dataset_sources": attached,
+            "kernel_sources": [previous] if previous else [],
+        }
+        folders.append(out / slug)
+        _write(out / slug / chapter.path.name, text_of(notebook))
+        _write(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
+        read_chapter(out / slug / chapter.path.name)
+    return folders
+
+
+def push(out: Path) -> list[str]:
+    """Give what `build` wrote to Kaggle's client, the wheel first; returns what it said."""
+    wheels, kernels = (sorted(out.glob(f"*/{kind}-metadata.json")) for kind in ("dataset", "kernel"))
+    if not kernels:
+        raise SrkitError(f"{out} holds no built kernels: `srkit kaggle build` makes them.")
+    said = []
+    for folder in (path.parent for path in wheels):
+        try:
+            said.append(kaggle("datasets", "version", "-p", str(folder), "-m", f"srkit {__version__}"))
+        except SrkitError:  # there is none of which this could be a version
+            said.append(kaggle("datasets", "create", "-p", str(folder)))
+    return said + [kaggle("kernels", "push", "-p", str(path.parent)) for path in kernels]
+
+
+def bring_back(previous: str | Path, runs: Path) -> list[Path]:
+    """Copy the runs of an earlier session into `runs`, to go on with; what is there already stays. The new folders.
+
+    previous: a folder, or OWNER/KERNEL, whose output Kaggle attaches read-only. Raises SrkitError where it is not here.
+    """
+    places = [Path(previous).expanduser(), inputs() / "notebooks" / previous, inputs() / Path(previous).name]
+    found = [place for place in places if place.is_dir()]
+    if not found:
+        raise SrkitError(f"{previous} is not attached here: add the earlier notebook's output by Add Input.")
+    brought = []
+    for config in sorted([*found[0].glob("*/config.json"), *found[0].glob("runs/*/config.json")]):
+        target = runs / config.parent.name
+        if target.exists():
+            continue
+        beside = runs / f".{target.name}-new"
+        shutil.rmtree(beside, ignore_errors=True)
+        for path in (path for path in config.parent.rglob("*") if path.is_file()):
+            copy = beside / path.relative_to(config.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)  # the content alone: what is attached may not be written to
+        beside.replace(target)
+        brought.append(target)
+    return brought
+
+
+def _with_parameters(notebook: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
+    """The notebook with other values in its cell of parameters."""
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            text = "".join(cell["source"])
+            for name, value in given.items():
+                line = re.compile(rf'^({name}: str = )"[^"]*"', re.M)
+                text = line.sub(lambda match, value=value: match[1] + json.dumps(value), text)
+            cell["source"] = text.splitlines(keepends=True)
+    return notebook
+
+
+def _wheel(folder: Path, user: str) -> Path:
+    """Build srkit's wheel into a folder that can be pushed as a data set."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as copy:  # setuptools leaves files where it builds, and takes old ones in
+        for path in (
+            path for name in ("srkit", "pyproject.toml", "README.md", "LICENSE") for path in home().glob(name)
+        ):
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, Path(copy, path.name))
+        words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), copy]
+        done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout, or leave --wheel out.")
+    metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
+    _write(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")

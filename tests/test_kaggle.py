@@ -1,0 +1,239 @@
+"""The notebooks on Kaggle: badges, kernels that Kaggle's own client accepts, tokens that stay put, resuming."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from srkit import kaggle_kernels
+from srkit.chapters import chapters, read_chapter
+from srkit.cli import main
+from srkit.files import SrkitError
+from srkit.kaggle_kernels import bring_back, build, push, text_of, with_badges, write_badges
+from srkit.profiles import PROFILES
+from srkit.training import train
+
+SECRET = "KGAT_0123456789abcdef0123456789abcdef"
+CHAPTERS = chapters()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=[chapter.name for chapter in CHAPTERS])
+def test_every_notebook_has_the_badges_that_the_maker_writes(chapter):
+    text = chapter.path.read_text(encoding="utf-8")
+    assert text == text_of(with_badges(json.loads(text), chapter.name)), "run: srkit kaggle badges"
+    source = "".join(json.loads(text)["cells"][0]["source"])
+    assert source.count("[![Open in ") == 2
+    links = re.findall(r"\]\((https://[^)]*\.ipynb)\)", source)
+    assert [link.rpartition("/")[2] for link in links] == [f"{chapter.name}.ipynb"] * 2
+
+
+def test_badges_come_to_a_new_notebook_and_replace_old_ones(tmp_path):
+    text = CHAPTERS[0].path.read_text(encoding="utf-8")
+    bare = json.loads(text)
+    bare["cells"][0]["source"] = ["# A title\n", "\n", "One sentence.\n", "\n", "**You will learn**\n"]
+    path = tmp_path / "08_new.ipynb"
+    path.write_text(text_of(bare))
+    assert write_badges(tmp_path) == [path]
+    once = path.read_text()
+    assert "".join(json.loads(once)["cells"][0]["source"]).startswith(
+        "# A title\n\nOne sentence.\n\n[![Open in Kaggle]"
+    )
+    assert write_badges(tmp_path) == []
+    path.write_text(once.replace("srkit/srkit", "somebody/else"))
+    assert write_badges(tmp_path) == [path]
+    assert path.read_text() == once
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("built")
+    build(out, "some-one", "smoke", "bicubic_skip", "nitk", previous="some-one/srkit-05-training")
+    return out
+
+
+def test_a_kernel_is_its_notebook_with_other_parameters_and_one_more_cell(built):
+    for chapter in CHAPTERS:
+        folder = built / f"srkit-{chapter.name.replace('_', '-')}"
+        kernel = read_chapter(folder / chapter.path.name)
+        assert kernel.parameters | {"RESUME_FROM": ""} == chapter.parameters | {
+            "RESUME_FROM": "",
+            "RECIPE": "bicubic_skip",
+            "DATA": "nitk",
+        } | ({"RESUME_FROM": ""} if "RESUME_FROM" in kernel.parameters else {})
+        cells = json.loads((folder / chapter.path.name).read_text())["cells"]
+        mine = json.loads(chapter.path.read_text())["cells"]
+        first = cells.pop(1)
+        assert cells[0] == mine[0]
+        assert [c["id"] for c in cells] == [c["id"] for c in mine]
+        assert "--no-deps" in "".join(first["source"])
+        compile("".join(first["source"]), "install", "exec")
+
+
+CHECK = """
+import contextlib, json, sys
+from kaggle.api.kaggle_api_extended import KaggleApi
+
+class Client:  # takes what would be sent to Kaggle
+    def save_kernel(self, request):
+        names = ("slug", "new_title", "language", "kernel_type", "is_private", "enable_gpu", "enable_internet")
+        sent.append({name: getattr(request, name) for name in (*names, "machine_shape", "dataset_data_sources",
+                                                               "kernel_data_sources")})
+    kernels = property(lambda self: self)
+    kernels_api_client = kernels
+
+sent = []
+api = KaggleApi()
+api.build_kaggle_client = lambda *_: contextlib.nullcontext(Client())
+for folder in sys.argv[1:]:
+    api.kernels_push(folder)
+print("SENT" + json.dumps(sent))
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of its own with a token in each place where Kaggle's client looks for one."""
+    folder = tmp_path / "home"
+    (folder / ".kaggle").mkdir(parents=True)
+    (folder / ".kaggle" / "kaggle.json").write_text(json.dumps({"username": "some-one", "key": SECRET}))
+    (folder / ".kaggle" / "kaggle.json").chmod(0o600)
+    (folder / ".kaggle" / "access_token").write_text(SECRET)
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there: no answer is waited for
+    return folder
+
+
+def test_kaggles_own_client_accepts_every_kernel_and_would_send_what_was_meant(built, home):
+    pytest.importorskip("kagglesdk", reason="needs Kaggle's client")
+    folders = sorted(map(str, built.iterdir()))
+    done = subprocess.run([sys.executable, "-c", CHECK, *folders], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said, _, sent = done.stdout.partition("SENT")
+    assert "does not resolve" not in said
+    sent = json.loads(sent)
+    assert len(sent) == len(CHAPTERS)
+    for chapter, each in zip(CHAPTERS, sent, strict=True):
+        slug = f"srkit-{chapter.name.replace('_', '-')}"
+        assert each == {
+            "slug": f"some-one/{slug}",
+            "new_title": slug.replace("-", " "),
+            "language": "python",
+            "kernel_type": "notebook",
+            "is_private": True,
+            "enable_gpu": True,
+            "enable_internet": True,
+            "machine_shape": "NvidiaTeslaT4",
+            "dataset_data_sources": ["doobiusp/various-ordered-images-for-super-resolution-task"],
+            "kernel_data_sources": ["some-one/srkit-05-training"],
+        }
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_token_is_in_no_built_file_and_in_nothing_that_is_said(home, tmp_path):
+    srkit = [sys.executable, "-m", "srkit", "kaggle"]
+    out = str(tmp_path / "out")
+    said = ""
+    for words in (["build", "--user", "some-one", "--only", "05", "--out", out], ["push", "--out", out]):
+        done = subprocess.run([*srkit, *words], capture_output=True, text=True, cwd=tmp_path)
+        said += done.stdout + done.stderr
+    assert "srkit: kaggle kernels push failed" in said or "settings/api" in said, said
+    assert SECRET not in said
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and home not in path.parents]
+    assert len(written) >= 2
+    assert all(SECRET.encode() not in path.read_bytes() for path in written)
+
+
+def test_without_a_token_kaggles_client_ends_in_one_sentence(home, built, capsys):
+    shutil.rmtree(home / ".kaggle")
+    assert main(["kaggle", "push", "--out", str(built)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "https://www.kaggle.com/settings/api" in said.err
+
+
+def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path, monkeypatch):
+    called = []
+
+    def client(*words):
+        called.append(words)
+        if words[:2] == ("datasets", "version"):
+            raise SrkitError("there is none yet")
+        return "done"
+
+    monkeypatch.setattr(kaggle_kernels, "kaggle", client)
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    (out / "srkit-wheel").mkdir()
+    (out / "srkit-wheel" / "dataset-metadata.json").write_text("{}")
+    assert push(out) == ["done"] * (1 + len(CHAPTERS))
+    assert called[1] == ("datasets", "create", "-p", str(out / "srkit-wheel"))
+    assert called[2] == ("kernels", "push", "-p", str(out / "srkit-00-start-here"))
+    with pytest.raises(SrkitError, match="holds no built kernels"):
+        push(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("more", "internet"), [({}, True), ({"wheel": True}, False), ({"wheel": True, "profile": "gpu"}, True)]
+)
+def test_the_internet_is_on_only_where_it_is_needed(tmp_path, monkeypatch, more, internet):
+    monkeypatch.setattr(kaggle_kernels, "_wheel", lambda folder, user: folder)
+    build(tmp_path, "me", **{"profile": "smoke", "only": "00"} | more)
+    metadata = json.loads((tmp_path / "srkit-00-start-here" / "kernel-metadata.json").read_text())
+    assert metadata["enable_internet"] is internet
+    assert metadata["dataset_sources"] == ["me/srkit-wheel"] * bool(more)
+
+
+def test_data_that_has_no_kaggle_set_is_fetched_by_the_first_cell(tmp_path):
+    build(tmp_path, "me", "smoke", data="div2k", only="01")
+    cell = json.loads(next(tmp_path.rglob("*.ipynb")).read_text())["cells"][1]
+    assert "".join(cell["source"]).endswith("fetch('div2k')\n")
+
+
+@pytest.mark.parametrize("wrong", [{"user": "some one"}, {"profile": "huge"}, {"data": "nowhere"}, {"recipe": "none"}])
+def test_wrong_names_are_refused_before_anything_is_written(tmp_path, wrong):
+    with pytest.raises(SrkitError):
+        build(tmp_path, **{"user": "me"} | wrong)
+    assert not list(tmp_path.iterdir())
+
+
+# Going on from the output of a session that was cut
+
+
+@pytest.mark.parametrize("place", ["notebooks/me/my-kernel/runs", "my-kernel/runs", "my-kernel"])
+def test_a_run_of_a_cut_session_is_gone_on_with_from_a_read_only_input(tmp_path, monkeypatch, one_thread, place):
+    monkeypatch.setenv("SRKIT_INPUTS", str(tmp_path / "input"))
+    tiny = replace(
+        PROFILES["smoke"], psnr_steps=6, log_every=1, validate_every=3, channels=4, blocks=1, validate_on=(1, 48)
+    )
+    straight = train("srresnet", tiny, runs=tmp_path / "straight")
+    earlier = train("srresnet", tiny, runs=tmp_path / "input" / place, max_minutes=1e-9)
+    assert not earlier.done
+    files = sorted((tmp_path / "input").rglob("*"), reverse=True)
+    for path in files:
+        path.chmod(stat.S_IRUSR | stat.S_IXUSR * path.is_dir())
+    working = tmp_path / "working" / "runs"
+    (brought,) = bring_back("me/my-kernel", working)
+    assert bring_back("me/my-kernel", working) == [], "what is there stays"
+    assert all(path.stat().st_mode & stat.S_IWUSR for path in working.rglob("*"))
+    again = train("srresnet", tiny, runs=working, resume=True)
+    assert again.folder == brought
+    assert again.done
+    assert again.history()["step"].tolist() == straight.history()["step"].tolist()
+    one, other = straight.generator().state_dict(), again.generator().state_dict()
+    assert all(one[name].equal(other[name]) for name in one)
+    for path in files:
+        path.chmod(stat.S_IRWXU)
+
+
+def test_an_output_that_is_not_attached_is_named(tmp_path):
+    with pytest.raises(SrkitError, match=r"me/none is not attached here: .*Add Input"):
+        bring_back("me/none", tmp_path)
