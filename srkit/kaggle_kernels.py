@@ -104,7 +104,7 @@ def build(
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
     for chapter in choose(chapters(), only):
         given = {"PROFILE": profile, "DATA": data, "RECIPE": recipe if chapter.number in ("05", "06") else one}
-        given |= {"RESUME_FROM": previous} if previous and "RESUME_FROM" in chapter.parameters else {}
+        given |= {"MAX_MINUTES": 500.0, "RESUME_FROM": previous or ""}  # a session is cut after 9 hours
         notebook = _with_parameters(json.loads(chapter.path.read_text(encoding="utf-8")), given)
         install = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": []}
         notebook["cells"].insert(1, install | {"source": (INSTALL + fetched).splitlines(keepends=True)})
@@ -168,13 +168,13 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
     return brought
 
 
-def _with_parameters(notebook: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
-    """The notebook with other values in its cell of parameters."""
+def _with_parameters(notebook: dict[str, Any], given: dict[str, str | float]) -> dict[str, Any]:
+    """The notebook with other values in its cell of parameters, where it has them."""
     for cell in notebook["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
             text = "".join(cell["source"])
             for name, value in given.items():
-                line = re.compile(rf'^({name}: str = )"[^"]*"', re.M)
+                line = re.compile(rf'^({name}: \w+ = )("[^"]*"|[\d.]+)', re.M)
                 text = line.sub(lambda match, value=value: match[1] + json.dumps(value), text)
             cell["source"] = text.splitlines(keepends=True)
     return notebook
