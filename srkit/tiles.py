@@ -42,7 +42,7 @@ def enlarge_in_tiles(
     Raises SrkitError where the SR picture does not fit into memory, or a network that sees all of it would be cut.
     """
     height, width, channels = picture.shape
-    scale, (features_of, enlarge) = network.scale, _parts(network)
+    scale, (features_of, enlarge) = network.scale, parts(network)
     whole = (0, 0, height, width)
     tile_margin = cache(
         lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
@@ -96,7 +96,7 @@ def reach(network: nn.Module, part: str) -> int:
     Raises SrkitError where the ends stay in sight.
     """
     probe = deepcopy(network).cpu().double().eval().requires_grad_(False)
-    features_of, enlarge = _parts(probe)
+    features_of, enlarge = parts(probe)
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -130,7 +130,8 @@ def reach(network: nn.Module, part: str) -> int:
     )
 
 
-def _parts(network: nn.Module) -> tuple[Callable, Callable]:
+def parts(network: nn.Module) -> tuple[Callable, Callable]:
+    """What a network does at LR size, and the rest: its `features` and `enlarge`, or nothing and all of it."""
     if hasattr(network, "features") and hasattr(network, "enlarge"):
         return network.features, network.enlarge
     return (lambda lr: lr), (lambda features, lr: network.forward(lr))  # without its hooks: they are `after`
@@ -143,7 +144,7 @@ def _side(network: nn.Module, part: str, device: str) -> int:
         if not list(layer.children()):
             layer.register_forward_hook(lambda layer, ins, out: floats.append(ins[0].numel() + out.numel()))
     lr = torch.zeros(1, 3, 32, 32, device="meta")
-    features_of, enlarge = _parts(probe)
+    features_of, enlarge = parts(probe)
     with torch.no_grad():
         features = features_of(lr)
         if part == "enlarge":

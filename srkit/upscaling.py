@@ -1,5 +1,6 @@
 """Any picture in, a bigger one out: the one function behind `srkit upscale` and notebook 07."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -21,7 +22,7 @@ from srkit.progress import Progress
 from srkit.recipes import build_generator, describe, find_recipe
 from srkit.runs import load_weights
 from srkit.shipped import load, shipped
-from srkit.tiles import enlarge_in_tiles
+from srkit.tiles import enlarge_in_tiles, parts
 
 
 def upscale(
@@ -134,8 +135,8 @@ def find_network(
     try:
         psnr = load(network, scale, "psnr", runs)
     except SrkitError:  # a shipped GAN goes on from PSNR weights that are shipped by another recipe's name
-        parts = describe(find_recipe(network).generator) | {"scale": scale}
-        alike = (card for card in shipped() if card["phase"] == "psnr" and card["recipe"]["generator"] == parts)
+        made = describe(find_recipe(network).generator) | {"scale": scale}
+        alike = (card for card in shipped() if card["phase"] == "psnr" and card["recipe"]["generator"] == made)
         card = next(alike, None)
         if card is None:
             raise
@@ -165,7 +166,8 @@ def open_weights(path: Path | str, recipe: str | None = None, scale: int = 4) ->
         load_weights(network, path)
     else:
         try:
-            network.load_state_dict(_state(torch.load(path, map_location="cpu", weights_only=True)))
+            with warnings.catch_warnings(action="ignore"):
+                network.load_state_dict(_state(torch.load(path, map_location="cpu", weights_only=True)))
         except Exception as error:  # a damaged file fails in many ways, and one that holds code in another
             raise SrkitError(
                 f"{path} does not hold just the weights of {recipe} x{scale} ({type(error).__name__}): "
@@ -205,11 +207,11 @@ class Ensemble(nn.Module):
 
     def features(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, 8 channels, H, W): of each turned picture, turned back."""
-        return torch.cat([_back(self.network.features(_turned(lr, n)), n) for n in range(8)], dim=1)
+        return torch.cat([_back(parts(self.network)[0](_turned(lr, n)), n) for n in range(8)], dim=1)
 
     def enlarge(self, features: Tensor, lr: Tensor) -> Tensor:
         turns = enumerate(features.chunk(8, dim=1))
-        return sum(_back(self.network.enlarge(_turned(each, n), _turned(lr, n)), n) for n, each in turns) / 8
+        return sum(_back(parts(self.network)[1](_turned(each, n), _turned(lr, n)), n) for n, each in turns) / 8
 
     def forward(self, lr: Tensor) -> Tensor:
         return self.enlarge(self.features(lr), lr)
