@@ -15,7 +15,7 @@ from srkit.files import SrkitError
 from srkit.resize import imresize
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right, in LR pixels
-MOST = {"features": 1 << 30, "enlarge": 1 << 27}  # bytes for a block and for a tile; less where less is free
+MOST = 1 << 30, 1 << 27  # bytes for a block and for a tile; less where less is free
 SMALLEST = 8  # side of a tile when memory runs out
 FARTHEST = 1024  # LR pixels to one side: what sees further is taken to see the whole picture
 BICUBIC_REACH, SHARPEN_REACH = 3, 3  # LR pixels; SR pixels
@@ -48,11 +48,11 @@ def enlarge_in_tiles(
         lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
     )
     block_margin = cache(lambda: tile_margin() + reach(network, "features"))
-    tile = tile or _side(network, "enlarge", device)
-    if not block:
-        side = _side(network, "features", device)
+    if not tile or not block:
+        side, most = _sides(network, device)
+        tile = tile or most
         fits = height * width <= side**2
-        block = max(height, width) if fits else max(side - 2 * block_margin(), block_margin(), SMALLEST)
+        block = block or (max(height, width) if fits else max(side - 2 * block_margin(), block_margin(), SMALLEST))
     if picture.size * scale**2 * picture.itemsize > psutil.virtual_memory().available:
         raise SrkitError(
             f"{width * scale} x {height * scale} pixels are more than memory holds: choose a smaller scale."
@@ -137,23 +137,25 @@ def parts(network: nn.Module) -> tuple[Callable, Callable]:
     return (lambda lr: lr), (lambda features, lr: network.forward(lr))  # without its hooks: they are `after`
 
 
-def _side(network: nn.Module, part: str, device: str) -> int:
-    """Side in LR pixels of the largest square that a part may do at once: three times its widest layer, in and out."""
-    probe, floats = deepcopy(network).to("meta").eval(), [0]
-    for layer in probe.modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(lambda layer, ins, out: floats.append(ins[0].numel() + out.numel()))
-    lr = torch.zeros(1, 3, 32, 32, device="meta")
-    features_of, enlarge = parts(probe)
-    with torch.no_grad():
-        features = features_of(lr)
-        if part == "enlarge":
-            floats.clear()
-            enlarge(features, lr)
+@torch.no_grad()
+def _sides(network: nn.Module, device: str) -> list[int]:
+    """Sides in LR pixels of the largest block and tile: three times the widest layer, in and out, may fit."""
+    floats, (features_of, enlarge) = [0], parts(network)
+    layers = [layer for layer in network.modules() if not list(layer.children())]
+    hooks = [each.register_forward_hook(lambda _, x, y: floats.append(x[0].numel() + y.numel())) for each in layers]
+    lr = torch.zeros(1, 3, 8, 8, device=device)
+    features = features_of(lr)
+    trunk, floats[:] = max(floats), [0]
+    enlarge(features, lr)
+    for hook in hooks:
+        hook.remove()
     cuda = torch.device(device).type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
-    pixel = 4 * (3 * max(floats, default=0) + features.numel()) / 32**2
-    return max(SMALLEST, isqrt(int(min(MOST[part] * (8 if cuda else 1), free / 2) / pixel)))
+    bytes_of = [4 * (3 * widest + features.numel()) / 8**2 for widest in (trunk, max(floats))]  # of an LR pixel
+    return [
+        max(SMALLEST, isqrt(int(min(most * (8 if cuda else 1), free / 2) / each)))
+        for most, each in zip(MOST, bytes_of, strict=True)
+    ]
 
 
 def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
