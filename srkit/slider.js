@@ -11,13 +11,13 @@ function add(parent, tag, name, attributes = {}, text = "") {
   const element = parent.appendChild(document.createElement(tag));
   element.className = name;
   element.textContent = text;
+  element.dataset.lmSuppressShortcuts = "true"; // JupyterLab's one-letter keys stay away while it has the focus
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 }
 
 function render({ model, el }) {
-  // The attribute keeps JupyterLab's one-letter shortcuts away from a slider that has the focus.
-  const root = add(el, "div", "srkit-slider", { role: "group", "data-lm-suppress-shortcuts": "true" });
+  const root = add(el, "div", "srkit-slider", { role: "group" });
   const frame = add(root, "div", "frame");
   const stack = add(frame, "div", "stack");
   const handle = add(frame, "div", "handle", {
