@@ -12,9 +12,12 @@ SUFFIXES = (".pdf", ".png", ".csv")
 
 
 def home() -> Path:
-    """The project's folder: the checkout that srkit is imported from, or the current folder where there is none."""
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+    """The project's folder: the checkout that srkit is imported from, or else the current folder, or the one above it
+
+    where that holds the course's notebooks/, so that a notebook and the command line agree.
+    """
+    places = (Path(__file__).resolve().parent.parent, Path.cwd(), Path.cwd().parent)
+    return next((place for place in places if any(place.glob("notebooks/[0-9][0-9]_*.ipynb"))), Path.cwd())
 
 
 def inputs() -> Path:

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     kaggle = _command(subparsers, "kaggle", commands.kaggle, "the notebooks as Kaggle kernels: build, push; badges")
     kaggle.add_argument("what", choices=("build", "push", "badges"))
-    kaggle.add_argument("--out", type=Path, default="kaggle", metavar="DIR", help="where they are (default: kaggle/)")
+    kaggle.add_argument("--out", type=Path, default=Path("build/kaggle"), metavar="DIR", help="default: build/kaggle")
     kaggle.add_argument("--user", metavar="NAME", help="your name on Kaggle")
     kaggle.add_argument("--profile", default="gpu", metavar="P", help="smoke, laptop or gpu (default: gpu)")
     kaggle.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")

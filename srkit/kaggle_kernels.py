@@ -24,7 +24,7 @@ import glob, importlib.metadata as installed, os, re, subprocess, sys
 
 inputs = os.environ.get("SRKIT_INPUTS", "/kaggle/input")
 wheels = sorted(glob.glob(f"{{inputs}}/**/srkit-*.whl", recursive=True))
-pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 pip += ["--find-links", os.path.dirname(wheels[-1])] if wheels else []
 subprocess.run([*pip, "--no-deps", *(wheels[-1:] or ["srkit=={__version__}"])], check=True)
 here = {{re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower() for each in installed.distributions()}}

@@ -11,25 +11,16 @@ DIV2K_HOSTS = (
     "https://data.vision.ee.ethz.ch/cvl/DIV2K",
     "https://huggingface.co/datasets/goodfellowliu/DIV2K/resolve/main",
 )
-MD5 = {
-    "DIV2K_train_HR.zip": "bdc2d9338d4e574fe81bf7d158758658",
-    "DIV2K_valid_HR.zip": "9fcdda83005c5e5997799b69f955ff88",
-    "DIV2K_train_LR_bicubic_X2.zip": "9a637d2ef4db0d0a81182be37fb00692",
-    "DIV2K_train_LR_bicubic_X3.zip": "ad80b9fe40c049a07a8a6c51bfab3b6d",
-    "DIV2K_train_LR_bicubic_X4.zip": "76c43ec4155851901ebbe8339846d93d",
-    "DIV2K_valid_LR_bicubic_X2.zip": "1512c9a3f7bde2a1a21a73044e46b9cb",
-    "DIV2K_valid_LR_bicubic_X3.zip": "18b1d310f9f88c13618c287927b29898",
-    "DIV2K_valid_LR_bicubic_X4.zip": "21962de700c8d368c6ff83314480eff0",
-    "DIV2K_train_LR_unknown_X2.zip": "1396d023072c9aaeb999c28b81315233",
-    "DIV2K_train_LR_unknown_X3.zip": "4e651308aaa54d917fb1264395b7f6fa",
-    "DIV2K_train_LR_unknown_X4.zip": "e3c7febb1b3f78bd30f9ba15fe8e3956",
-    "DIV2K_valid_LR_unknown_X2.zip": "d319bd9033573d21de5395e6454f34f8",
-    "DIV2K_valid_LR_unknown_X3.zip": "05184168e3608b5c539fbfb46bcade4f",
-    "DIV2K_valid_LR_unknown_X4.zip": "8ac3413102bb3d0adc67012efb8a6c94",
-    "DIV2K_train_LR_mild.zip": "807b3e3a5156f35bd3a86c5bbfb674bc",
-    "DIV2K_valid_LR_mild.zip": "8c433f812ca532eed62c11ec0de08370",
-    "DIV2K_train_LR_wild.zip": "d00982366bffee7c4739ba7ff1316b3b",
-    "DIV2K_valid_LR_wild.zip": "aacae8db6bec39151ca5bb9c80bf2f6c",
+MD5 = {  # of DIV2K_train_NAME.zip and DIV2K_valid_NAME.zip
+    "HR": ("bdc2d9338d4e574fe81bf7d158758658", "9fcdda83005c5e5997799b69f955ff88"),
+    "LR_bicubic_X2": ("9a637d2ef4db0d0a81182be37fb00692", "1512c9a3f7bde2a1a21a73044e46b9cb"),
+    "LR_bicubic_X3": ("ad80b9fe40c049a07a8a6c51bfab3b6d", "18b1d310f9f88c13618c287927b29898"),
+    "LR_bicubic_X4": ("76c43ec4155851901ebbe8339846d93d", "21962de700c8d368c6ff83314480eff0"),
+    "LR_unknown_X2": ("1396d023072c9aaeb999c28b81315233", "d319bd9033573d21de5395e6454f34f8"),
+    "LR_unknown_X3": ("4e651308aaa54d917fb1264395b7f6fa", "05184168e3608b5c539fbfb46bcade4f"),
+    "LR_unknown_X4": ("e3c7febb1b3f78bd30f9ba15fe8e3956", "8ac3413102bb3d0adc67012efb8a6c94"),
+    "LR_mild": ("807b3e3a5156f35bd3a86c5bbfb674bc", "8c433f812ca532eed62c11ec0de08370"),
+    "LR_wild": ("d00982366bffee7c4739ba7ff1316b3b", "aacae8db6bec39151ca5bb9c80bf2f6c"),
 }
 
 
@@ -67,12 +58,12 @@ class Named:
 
 
 def _div2k(what: str) -> tuple[Archive, ...]:
-    names = {side: f"DIV2K_{side}_{what}.zip" for side in ("train", "valid")}
-    sizes = {"DIV2K_train_HR.zip": 3_530_603_713}
-    return tuple(
-        Archive(tuple(f"{host}/{name}" for host in DIV2K_HOSTS), MD5[name], sizes.get(name), into=side)
-        for side, name in names.items()
-    )
+    found = []
+    for side, md5 in zip(("train", "valid"), MD5[what], strict=True):
+        name = f"DIV2K_{side}_{what}.zip"
+        size = 3_530_603_713 if name == "DIV2K_train_HR.zip" else None
+        found.append(Archive(tuple(f"{host}/{name}" for host in DIV2K_HOSTS), md5, size, into=side))
+    return tuple(found)
 
 
 def _track(track: str, scale: int, tail: str = "") -> Named:
@@ -94,6 +85,13 @@ def _benchmark(name: str, about: str, pictures: int, cite: str, md5: str | None 
     return Named(name.lower(), about, cite, use="test", pictures=pictures, archives=(Archive((url,), md5),))
 
 
+FLICKR2K = Archive(
+    ("https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar",),
+    "5d3f39443d5e9489bff8963f8f26cb03",
+    None,
+    "train",
+    "Flickr2K_HR",
+)
 NAMED = {
     named.name: named
     for named in (
@@ -120,14 +118,7 @@ NAMED = {
             "2K photographs from Flickr",
             "Lim et al. 2017, Timofte et al. 2017",
             pictures=2650,
-            archives=(
-                Archive(
-                    ("https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar",),
-                    "5d3f39443d5e9489bff8963f8f26cb03",
-                    into="train",
-                    only="Flickr2K_HR",
-                ),
-            ),
+            archives=(FLICKR2K,),
         ),
         Named(
             "df2k",

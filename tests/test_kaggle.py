@@ -13,7 +13,9 @@ import pytest
 
 from srkit import kaggle_kernels
 from srkit.chapters import chapters, read_chapter
+from srkit.chapters import home as home_of
 from srkit.cli import main
+from srkit.dataset import find_photographs
 from srkit.files import SrkitError
 from srkit.kaggle_kernels import bring_back, build, push, text_of, with_badges, write_badges
 from srkit.profiles import PROFILES
@@ -236,3 +238,77 @@ def test_a_run_of_a_cut_session_is_gone_on_with_from_a_read_only_input(tmp_path,
 def test_an_output_that_is_not_attached_is_named(tmp_path):
     with pytest.raises(SrkitError, match=r"me/none is not attached here: .*Add Input"):
         bring_back("me/none", tmp_path)
+
+
+def test_the_command_line_and_the_notebooks_agree_on_the_projects_folder_without_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr("srkit.chapters.__file__", str(tmp_path / "site" / "srkit" / "chapters.py"))
+    monkeypatch.chdir(tmp_path)
+    assert home_of() == tmp_path, "nothing is here: the current folder"
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(CHAPTERS[0].path, tmp_path / "notebooks")
+    assert home_of() == tmp_path
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert home_of() == tmp_path
+
+
+# Kaggle played: inputs that are read only, a working folder, no network
+
+NO_NETWORK = """
+import socket
+
+connect = socket.socket.connect
+
+def guarded(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        with open({log!r}, "a") as file:
+            file.write(f"{{address}}\\n")
+        raise OSError(101, "Network is unreachable")
+    return connect(self, address)
+
+socket.socket.connect = guarded
+"""
+
+
+@pytest.mark.notebooks
+def test_the_course_runs_on_kaggles_folders_without_a_network(tmp_path):
+    inputs, working, site, guard = (tmp_path / name for name in ("input", "working", "site", "guard"))
+    out = tmp_path / "built"
+    only = os.environ.get("SRKIT_KAGGLE_ONLY", "01,05")
+    build(out, "me", "smoke", data="kaggle:me/my-photos", only=only or None, wheel=True)
+    shutil.copytree(out / "srkit-wheel", inputs / "datasets" / "me" / "srkit-wheel")
+    photographs = inputs / "datasets" / "me" / "my-photos"
+    starter = find_photographs()
+    for side in ("train", "valid"):
+        (photographs / side).mkdir(parents=True)
+        for path in getattr(starter, side):
+            shutil.copy(path, photographs / side)
+    (working / "notebooks").mkdir(parents=True)
+    for path in (*out.glob("*/*.ipynb"), *CHAPTERS[0].path.parent.glob("*.bib")):
+        shutil.copy(path, working / "notebooks")
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(NO_NETWORK.format(log=str(tmp_path / "asked.txt")))
+    everything = sorted(inputs.rglob("*"), reverse=True)
+    before = {path: path.stat().st_mtime_ns for path in everything}
+    for path in everything:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KAGGLE_", "SRKIT_", "PIP_"))
+    }
+    environment |= {"SRKIT_INPUTS": str(inputs), "HOME": str(tmp_path / "home"), "PIP_TARGET": str(site)}
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, (site, guard)))}
+
+    def python(*words):
+        done = subprocess.run([sys.executable, *words], cwd=working, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+        return done.stdout
+
+    python("-c", kaggle_kernels.INSTALL)
+    assert python("-c", "import srkit; print(srkit.__file__)").strip() == str(site / "srkit" / "__init__.py")
+    python("-m", "srkit", "course", "--profile", "smoke", "--data", "kaggle:me/my-photos")
+    assert (working / "runs" / "srgan-smoke-s0-my-photos" / "generator-gan.safetensors").exists()
+    assert (working / "figures" / "smoke" / "05_curves.pdf").stat().st_size > 1000
+    assert {path: path.stat().st_mtime_ns for path in inputs.rglob("*")} == before, "an input was written to"
+    assert not (tmp_path / "asked.txt").exists(), (tmp_path / "asked.txt").read_text()
+    for path in everything:
+        path.chmod(0o755)
