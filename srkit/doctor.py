@@ -2,12 +2,13 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ def _checks() -> Iterator[tuple[str, str, str, str]]:
     recent = sys.version_info >= (3, 11)
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield OK if recent else FAIL, "Python", found, "" if recent else "install Python 3.11 or newer"
+    missing = missing_packages()
+    found = f"{len(missing)} missing: {', '.join(missing)}" if missing else "all that srkit needs are here"
+    yield FAIL if missing else OK, "packages", found, f"run: pip install {' '.join(missing)}" if missing else ""
     try:
         import torch
         import torchvision
@@ -49,6 +53,16 @@ def _checks() -> Iterator[tuple[str, str, str, str]]:
     yield _folder("runs", "give another folder with --runs")
     yield _folder("figures", "give another folder with --figures")
     yield _kernel()
+
+
+def missing_packages() -> list[str]:
+    """Names of the packages that srkit needs and this Python lacks, as after an installation without dependencies."""
+    try:
+        needed = [re.match(r"[\w.-]+", line)[0] for line in requires("srkit") or [] if "extra ==" not in line]
+    except PackageNotFoundError:  # srkit itself is read from a folder
+        return []
+    here = {re.sub("[-_.]+", "-", each.name or "").lower() for each in distributions()}
+    return [name for name in needed if re.sub("[-_.]+", "-", name).lower() not in here]
 
 
 def _devices() -> Iterator[tuple[str, str, str, str]]:

@@ -53,7 +53,13 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     archives = place / "archives" / named.name
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(place / f".{named.name}.lock"):
+        lock = filelock.FileLock(place / f".{named.name}.lock")
+        try:
+            held = lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print(f"another process is fetching {named.name}: waiting for it")
+            held = lock.acquire()
+        with held:
             archives.mkdir(parents=True, exist_ok=True)
             folder = locate(data if isinstance(data, str) else place / named.name)
             folder = folder or _prepare(named, place / named.name, archives, patience)

@@ -17,21 +17,22 @@ from srkit.named import find_data
 from srkit.profiles import find_profile
 
 REPOSITORY = "srkit/srkit"  # on GitHub
-BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, ")
+BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, |`!srkit doctor`")
 INSTALL = f"""\
 # srkit beside this machine's own torch, which stays: from an attached wheel, or else from the package index.
-import glob, importlib.metadata as installed, os, re, subprocess, sys
+import glob, os, subprocess, sys
 
 inputs = os.environ.get("SRKIT_INPUTS", "/kaggle/input")
 wheels = sorted(glob.glob(f"{{inputs}}/**/srkit-*.whl", recursive=True))
 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 pip += ["--find-links", os.path.dirname(wheels[-1])] if wheels else []
 subprocess.run([*pip, "--no-deps", *(wheels[-1:] or ["srkit=={__version__}"])], check=True)
-here = {{re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower() for each in installed.distributions()}}
-needs = [re.match(r"[\\w.-]+", need)[0] for need in installed.requires("srkit") if "extra ==" not in need]
-missing = [need for need in needs if need.lower() not in here]
-if missing:
-    subprocess.run([*pip, *missing, f"torch=={{installed.version('torch')}}"], check=True)
+
+import torch
+from srkit.doctor import missing_packages
+
+if missing_packages():
+    subprocess.run([*pip, *missing_packages(), f"torch=={{torch.__version__}}"], check=True)
 """
 FETCH = "\nfrom srkit.fetch import fetch\n\nfetch({data!r})\n"
 
@@ -45,7 +46,8 @@ def badges(name: str) -> list[str]:
         f"(https://kaggle.com/kernels/welcome?src=https://{address})\n",
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n",
         "\n",
-        "On Kaggle or Colab, first run `%pip install --no-deps srkit` in a cell of its own: the torch there stays.\n",
+        "On Kaggle or Colab, first run `%pip install --no-deps srkit`, which leaves the torch there as it is, then\n",
+        "`!srkit doctor`, which names what else to install.\n",
     ]
 
 

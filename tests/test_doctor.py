@@ -47,6 +47,21 @@ def test_a_gpu_that_fails_for_another_reason_is_not_called_old(gpus):
     assert "P100" not in do
 
 
+def test_a_package_that_an_installation_without_dependencies_left_out_is_named(monkeypatch):
+    assert doctor.missing_packages() == []
+    needed = [
+        "torch>=2.4",
+        "scikit_image>=0.24",
+        "no-such-thing>=1",
+        'voila>=0.5; extra == "app"',
+        'nothing; extra == "x"',
+    ]
+    monkeypatch.setattr(doctor, "requires", lambda name: needed)
+    assert doctor.missing_packages() == ["no-such-thing"]
+    row = next(row for row in doctor._checks() if row[1] == "packages")
+    assert row == ("FAIL", "packages", "1 missing: no-such-thing", "run: pip install no-such-thing")
+
+
 def test_gpus_that_compute_are_counted(gpus):
     rows = gpus(2, (7, 5))
     assert [row[0] for row in rows] == ["OK"] * 4
