@@ -15,8 +15,9 @@ import yaml
 
 # conda-forge's names where they are not PyPI's.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
-# Used as programs, for their data, or through another library: never imported.
+# Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
+PROGRAMS |= {"playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
