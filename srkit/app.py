@@ -31,6 +31,10 @@ def serve(
         raise SrkitError("Voila, which serves the page, is not installed: pip install 'srkit[app]'.") from None
     from traitlets.config import Config
 
+    def prepare(request: object, notebook: dict, cwd: str) -> dict:
+        request.xsrf_token  # noqa: B018 (sets the cookie without which a page that is left cannot end its kernel)
+        return as_page(notebook, settings or {})
+
     notebook = Path(notebook or home() / "notebooks" / "07_playground.ipynb")
     if not notebook.exists():
         raise SrkitError(f"{notebook} is not there: run from a checkout of srkit.")
@@ -41,7 +45,7 @@ def serve(
     config.Voila.update(ip=host, port=port, port_retries=0, open_browser=False, root_dir=str(notebook.parent))
     config.Voila.tornado_settings = {"websocket_max_message_size": int(upload * 1e6) + 1_000_000}
     config.VoilaConfiguration.update(
-        prelaunch_hook=lambda request, notebook, cwd: as_page(notebook, settings or {}),
+        prelaunch_hook=prepare,
         multi_kernel_manager_class=_places(sessions),
         file_allowlist=[],  # no file of the project is anybody's
         allow_template_override="NO",
