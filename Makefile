@@ -13,7 +13,7 @@ python := $(root)/.venv/bin/python
 .PHONY: help setup course test lab bench
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
-	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
+	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
 	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
 	@echo 'make lab      JupyterLab on the notebooks'
 	@echo 'make bench    speed against plain PyTorch on this machine'

@@ -72,6 +72,8 @@ def find_images(data: str | Path, scale: int | None = None) -> tuple[list[Path],
 
     Of a set that is divided into train and valid, those are the ones that validate.
     """
+    if str(data) == "starter":
+        return list(find_photographs().valid), {}
     train, valid, others, lr = _divided(data, scale)
     return valid if train and valid else sorted([*train, *valid, *others]), lr
 

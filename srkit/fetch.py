@@ -75,6 +75,7 @@ def _prepare(named: Named, folder: Path, archives: Path, patience: float) -> Pat
     beside = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(beside, ignore_errors=True)
     if named.kaggle:
+        print(f"Kaggle's client fetches {named.kaggle}: that can take minutes, and shows no progress")
         kaggle("datasets", "download", named.kaggle, "-p", str(archives))
         found = [(path, "", "") for path in sorted(archives.iterdir())]
     else:
@@ -151,7 +152,7 @@ def unpack(path: Path, into: Path, only: str = "") -> None:
     try:
         for name, link, opened in _members(path):
             inside = PurePosixPath(name.replace("\\", "/"))
-            if link or inside.is_absolute() or ".." in inside.parts or ":" in name:
+            if link or inside.is_absolute() or ".." in inside.parts or name[1:2] == ":":
                 raise SrkitError(f"{path.name} holds {name}, which leads out of its folder: do not use this archive.")
             wanted = inside.suffix.lower() in SUFFIXES and not inside.name.startswith(".")
             if wanted and (not only or only in inside.parts):
@@ -244,7 +245,10 @@ def kaggle(*words: str) -> str:
         raise SrkitError("Kaggle's client is not installed: pip install kaggle.")
     done = subprocess.run([client, *words], capture_output=True, text=True)
     said = (done.stdout + done.stderr).strip()
-    if any(sign in said for sign in ("Authentication required", "Could not find kaggle.json", "401 ", "Unauthorized")):
+    if any(
+        sign in said
+        for sign in ("Authentication required", "Could not find kaggle.json", "401 Client Error", "Unauthorized")
+    ):
         raise SrkitError(TOKEN)
     if done.returncode or "error:" in said.lower():
         raise SrkitError(f"kaggle {' '.join(words[:2])} failed: {said.splitlines()[-1] if said else 'it said nothing'}")

@@ -376,6 +376,7 @@ def test_a_set_of_parts_uses_the_folders_of_all(places):
     assert [path.name for path in both.train] == ["0001.png", "0002.png", "000001.png"]
     assert [path.name for path in both.valid] == ["0801.png"]
     assert [path.name for path in find_images("div2k")[0]] == ["0801.png"]
+    assert [path.name for path in find_images("starter")[0]] == ["chelsea.png", "rocket.jpg"]
 
 
 CLIENT = """#!/bin/sh
