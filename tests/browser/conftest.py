@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 30_000  # ms: a busy machine with two cores starts a kernel, torch and a page in it
+PATIENCE = 60_000  # ms: a busy machine with two cores starts a kernel, torch and a page in it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -127,11 +127,10 @@ def test_visitors_do_not_see_each_others_pictures_and_one_too_many_is_told(app, 
     assert "All 2 places here are taken: please try again in some minutes" in third.inner_text("body")
     second.goto("about:blank")  # leaving gives the place back
     for _ in range(20):
-        third.goto(app[0])
-        if third.locator(".srkit-slider").count():
+        if third.goto(app[0]).status == 200:
             break
         third.wait_for_timeout(500)
-    assert third.locator(".srkit-slider").count() == 1
+    third.locator(".srkit-slider .handle").wait_for()
 
 
 def test_files_and_notebooks_of_the_project_are_not_served(app, visit):

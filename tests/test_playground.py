@@ -1,0 +1,241 @@
+"""What stands behind notebook 07: which systems are offered, the mixed network, scores, crops, uploads and limits."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from io import BytesIO
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import srkit
+from srkit import shipped
+from srkit.app import as_page
+from srkit.chapters import chapters
+from srkit.evaluation import enlarge, evaluate, lr_of
+from srkit.files import SrkitError
+from srkit.generator import SRResNet, interpolate
+from srkit.playground import Limits, Mix, Playground, System, find_systems, read_upload, within
+from srkit.profiles import PROFILES
+from srkit.training import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def network(seed: int, scale: int = 4) -> SRResNet:
+    torch.manual_seed(seed)
+    made = SRResNet(scale, channels=4, blocks=1, norm=None, ends_kernel=3, skip=True)
+    torch.nn.init.normal_(made.tail[0].weight, std=0.02)  # with a skip it starts at 0, as bicubic
+    return made.eval()
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng, made = np.random.default_rng(0), {}
+    for name, size in {"first.png": (130, 98), "second.png": (96, 128)}.items():
+        grey = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
+        made[name] = tmp_path / name
+        Image.fromarray(grey).resize(size[::-1], Image.Resampling.BICUBIC).save(made[name])
+    return made
+
+
+@pytest.fixture
+def systems():
+    return [
+        System("both x4", 4, lambda: network(0), lambda: network(1)),
+        System("psnr x4", 4, lambda: network(0), None),
+        System("both x2", 2, lambda: network(2, 2), lambda: network(3, 2)),
+    ]
+
+
+def png(picture: np.ndarray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    return file.getvalue()
+
+
+def send(play: Playground, name: str, content: bytes, size: int | None = None) -> None:
+    """As the browser does."""
+    state = {"name": name, "size": size or len(content), "content": memoryview(content)}
+    play.upload.set_state(state | {"count": play.upload.count + 1})
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_the_mixed_network_is_the_interpolated_one_and_is_never_copied(alpha):
+    psnr, gan, lr = network(0), network(1), torch.rand(1, 3, 16, 16)
+    mix = Mix(psnr, gan)
+    first = mix.at(0.77)
+    assert mix.at(alpha) is first
+    torch.testing.assert_close(first(lr), interpolate(psnr, gan, alpha)(lr), rtol=0, atol=0)
+    torch.testing.assert_close(mix.at(0)(lr), psnr(lr), rtol=0, atol=0)
+
+
+def test_own_runs_come_first_and_those_of_smoke_last(tmp_path):
+    tiny = replace(PROFILES["smoke"], psnr_steps=1, gan_steps=1, channels=4, blocks=1, validate_on=(1, 48))
+    train("srresnet", tiny, runs=tmp_path)
+    run = train("srgan", tiny, runs=tmp_path, perceptual_weights="random")
+    assert find_systems(tmp_path)[-1].label.startswith("sr")
+    config = run.config | {"profile": "laptop"}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    found = find_systems(tmp_path, "srresnet")
+    assert [found[0].label, found[-1].label] == [run.folder.name, "srresnet-smoke-s0"]
+    assert (found[0].gan is None, found[-1].gan is None) == (False, True)
+    assert found[0].gan().state_dict().keys() == found[0].psnr().state_dict().keys()
+    assert all("(shipped)" in system.label for system in found[1:-1])
+
+
+def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_path, monkeypatch):
+    cards = {(card["recipe"]["name"], card["scale"], card["phase"]): card for card in shipped.shipped()}
+    card = cards["srresnet_light", 4, "psnr"]
+    weights = {name: value.clone() for name, value in srkit.load("srresnet_light", 4, "psnr").state_dict().items()}
+    for name, phase in {"srresnet_light": "psnr", "srgan_light": "gan"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        save_file(weights, path)
+        more = {"file": path.name, "phase": phase, "recipe": card["recipe"] | {"name": name}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(card | more))
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    (system,) = find_systems(tmp_path / "no runs")
+    assert system.label == "srresnet_light (shipped)"
+    assert system.gan.args == ("srgan_light", 4, "gan")
+
+
+def test_the_scores_are_those_of_the_protocol(files, systems):
+    play = Playground(files, systems)
+    assert list(play.pictures) == ["LR", "bicubic", "PSNR network", "GAN, alpha 1.00", "HR"]
+    table = evaluate({"PSNR network": network(0), "GAN, alpha 1.00": network(1)}, [files["first.png"]], 4)
+    for row in table.itertuples():
+        assert play.scores.loc[row.method, "PSNR-Y (dB)"] == pytest.approx(row.psnr_y)
+        assert play.scores.loc[row.method, "SSIM-Y"] == pytest.approx(row.ssim_y)
+    assert "24 x 32 became 96 x 128" in play.said
+    assert play.slider.labels[play.slider.right] == "GAN, alpha 1.00"
+
+
+def test_alpha_changes_one_picture_and_leaves_the_others(files, systems):
+    play = Playground(files, systems)
+    before = dict(play.pictures)
+    play.alpha.value = 0.5
+    assert list(play.pictures) == ["LR", "bicubic", "PSNR network", "GAN, alpha 0.50", "HR"]
+    expected = srkit.upscale(play.lr, interpolate(network(0), network(1), 0.5))
+    np.testing.assert_array_equal(play.pictures["GAN, alpha 0.50"], expected)
+    assert all(play.pictures[name] is before[name] for name in ("LR", "bicubic", "PSNR network", "HR"))
+    assert list(play.scores.index) == list(play.pictures)[:-1]
+
+
+def test_without_a_gan_network_it_is_said_plainly_and_alpha_rests(files, systems):
+    play = Playground(files, systems)
+    play.recipe.value = systems[1]
+    assert "psnr x4 has no GAN weights here" in play.said
+    assert play.alpha.disabled
+    assert list(play.pictures) == ["LR", "bicubic", "PSNR network", "HR"]
+    play.scale.value = 2
+    assert (play.system.label, play.alpha.disabled) == ("both x2", False)
+    assert play.pictures["bicubic"].shape == (130, 98, 3)
+
+
+def test_a_drawn_crop_leads_to_the_same_pixels_of_the_photograph(files, systems):
+    play = Playground(files, systems)
+    play.slider.set_state({"box": [8, 12, 80, 72]})
+    photograph = np.asarray(Image.open(files["first.png"]))
+    np.testing.assert_array_equal(play.hr, photograph[8:88, 12:84])
+    play.slider.set_state({"box": [4, 8, 64, 64]})  # a crop of the crop
+    np.testing.assert_array_equal(play.hr, photograph[12:76, 20:84])
+    play.slider.set_state({"box": [0, 0, 20, 20]})
+    assert "too few" in play.said
+    assert play.hr.shape == (64, 64, 3)
+    play.whole.click()
+    assert play.hr.shape == (128, 96, 3)
+
+
+def test_an_uploaded_picture_is_enlarged_and_as_the_truth_it_is_scored(files, systems):
+    play = Playground(files, systems)
+    mine = np.random.default_rng(1).integers(0, 256, (66, 70, 3), dtype=np.uint8)
+    send(play, "first.png", png(mine))  # a name that is there already
+    assert play.photo.value == "first.png (yours)"
+    assert play.scores.empty
+    np.testing.assert_array_equal(play.pictures["PSNR network"], srkit.upscale(mine, network(0)))
+    np.testing.assert_array_equal(play.pictures["bicubic"], enlarge(mine, 4))
+    play.slider.set_state({"box": [40, 80, 100, 120]})
+    np.testing.assert_array_equal(play.lr, mine[10:35, 20:50])
+    play.truth.value = True
+    np.testing.assert_array_equal(play.lr, lr_of(mine[:64, :68], 4))
+    assert len(play.scores) == 4
+    assert play.upload.content == b""
+    play.photo.value = "second.png"
+    assert (play.truth.value, play.truth.disabled) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "words"),
+    [
+        (b"", 9_000_000, r"x\.png has 9\.0 MB, and at most 8 MB"),
+        (png(np.zeros((700, 700), np.uint8)), 1, "700 x 700, 490,000 pixels, and at most 400,000"),
+        (png(np.zeros((9_000, 9_000), np.uint8)), 1, "81,000,000 pixels"),
+        (png(np.zeros((90, 90), np.uint8))[:-30], 1, r"x\.png does not open as a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 1, r"x\.png does not open as a picture"),
+        (b"", 0, r"x\.png does not open as a picture"),
+    ],
+)
+def test_what_is_over_a_limit_or_no_picture_is_refused_in_words(content, size, words):
+    with pytest.raises(SrkitError, match=words):
+        read_upload("x.png", content, size, Limits())
+
+
+def test_a_refused_upload_changes_nothing_but_the_words(files, systems):
+    play = Playground(files, systems, Limits(upload_bytes=1000))
+    before = dict(play.pictures)
+    send(play, "<b>.png", b"0" * 2000)
+    assert "<b>.png has" in play.said
+    assert "<b>" not in play.message.value
+    assert play.pictures == before
+    assert play.photo.options == tuple(files)
+
+
+def test_a_large_photograph_of_ours_starts_with_its_middle(files, systems):
+    play = Playground(files, systems, Limits(pixels=400))
+    assert play.lr.shape == (20, 20, 3)
+    photograph = np.asarray(Image.open(files["first.png"]))
+    np.testing.assert_array_equal(play.hr, photograph[25:105, 9:89])
+
+
+def test_an_answer_that_takes_too_long_is_stopped_and_the_next_one_comes(files, systems, monkeypatch):
+    play = Playground(files, systems, Limits(seconds=0.3))
+    before = play.pictures
+    with monkeypatch.context() as patch:
+        patch.setattr("srkit.playground.upscale", lambda lr, network: time.sleep(30))
+        play.alpha.value = 0.2
+    assert "more than 0.3 seconds and was stopped" in play.said
+    assert play.pictures is before
+    play.alpha.value = 0.4
+    assert "alpha 0.40" in play.said
+
+
+def test_the_limit_of_time_is_off_outside_the_main_thread():
+    done = []
+
+    def work():
+        with within(0.01):
+            time.sleep(0.05)
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
+
+
+def test_the_page_holds_the_cells_that_it_needs_and_takes_its_settings():
+    (chapter,) = (chapter for chapter in chapters() if chapter.number == "07")
+    notebook = as_page(nbformat.read(chapter.path, 4), {"PIXELS": 7, "RUNS": "a folder"})
+    sources = [cell["source"] for cell in notebook["cells"]]
+    names = {}
+    exec(sources[0] + "\n" + sources[1], names)
+    assert (names["PIXELS"], names["RUNS"], names["ALPHA"]) == (7, "a folder", 1.0)
+    assert sources[-1].endswith("play.view()")
+    assert not any("save_figure(" in source or "WRITES" in source for source in sources)
+    (quiet,) = (source for source in sources if "lpips_judge(" in source)
+    assert quiet.startswith("%%capture\n")
