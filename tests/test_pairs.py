@@ -165,7 +165,7 @@ def test_validation_shows_hr_and_given_lr_of_one_place(tmp_path):
 @pytest.mark.parametrize(("track", "scale", "end"), [("unknown_x2", 2, "X2/{}x2"), ("wild", 4, "{}x4w1")])
 def test_a_track_of_div2k_takes_its_hr_pictures_from_div2k(tmp_path, monkeypatch, track, scale, end):
     monkeypatch.setenv("SRKIT_DATA", str(tmp_path))
-    sides = {"train": ("0001", "0002"), "valid": ("0801",)}
+    sides = {"train": ("0001", "0002"), "valid": ("0803",)}
     for side, names in sides.items():
         for name in names:
             lr = f"div2k_{track}/{side}/DIV2K_{side}_LR_{track.partition('_')[0]}/{end.format(name)}.png"
@@ -175,7 +175,7 @@ def test_a_track_of_div2k_takes_its_hr_pictures_from_div2k(tmp_path, monkeypatch
     found = find_photographs(f"div2k_{track}", scale)
     assert found.name == f"div2k_{track}"
     assert [path.stem for path in found.train] == ["0001", "0002"]
-    assert [path.stem for path in found.valid] == ["0801"]
+    assert [path.stem for path in found.valid] == ["0803"]
     assert all(lr.stem.startswith(hr.stem) and f"div2k_{track}" in lr.parts for hr, lr in found.lr.items())
 
 
