@@ -10,12 +10,13 @@ ROOT := $(shell f=$$(printf '%s' $(call quote,$(MAKEFILE_LIST)) | sed 's/^ //');
 root := $(call quote,$(ROOT))
 python := $(root)/.venv/bin/python
 
-.PHONY: help setup course test lab bench
+.PHONY: help setup course test lab app bench
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
 	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
 	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
 	@echo 'make lab      JupyterLab on the notebooks'
+	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
 	@echo 'make bench    speed against plain PyTorch on this machine'
 	@echo 'PYTHON=python3.12 chooses the Python that makes .venv (3.11 or newer).'
 
@@ -59,6 +60,11 @@ test: setup
 
 lab: setup
 	@cd $(root) && exec .venv/bin/python -m jupyterlab notebooks
+
+# Further limits: make app APP='--upload-mb 8 --pixels 400000 --seconds 60 --idle-minutes 15'
+app: setup
+	@exec $(python) -P -m srkit app $(if $(PORT),--port $(call quote,$(PORT))) $(if $(HOST),--host $(call quote,$(HOST))) \
+	  $(if $(SESSIONS),--sessions $(call quote,$(SESSIONS))) $(if $(RUNS),--runs $(call quote,$(RUNS))) $(APP)
 
 bench: setup
 	@cd $(root) && exec .venv/bin/python -m pytest -q -s -m 'slow or not slow' tests/benchmarks
