@@ -20,6 +20,7 @@ class SRGANDiscriminator(nn.Module):
     last to 1. Gives the logit, not its Sigmoid: the loss takes the Sigmoid where it is stable.
     crop: side of the square pictures it judges, a multiple of 2 ** len(channels). channels: one number a pair.
     dense: hidden dense layers, one of 1024 in the paper. norm: "batch" as there, "instance", "spectral" or None.
+    "spectral" is of every layer, dense ones too: Miyato et al. 2018, arXiv:1802.05957; so a logit cannot run away.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class SRGANDiscriminator(nn.Module):
             before = width
         self.features = nn.Sequential(*layers)
         widths = [before * (crop // stride) ** 2, *((dense,) if isinstance(dense, int) else dense)]
-        hidden = [[nn.Linear(a, b), nn.LeakyReLU(0.2)] for a, b in pairwise(widths)]
-        self.head = nn.Sequential(nn.Flatten(), *(layer for pair in hidden for layer in pair), nn.Linear(widths[-1], 1))
+        bounded = nn.utils.parametrizations.spectral_norm if norm == "spectral" else nn.Identity()
+        hidden = [[bounded(nn.Linear(a, b)), nn.LeakyReLU(0.2)] for a, b in pairwise(widths)]
+        last = bounded(nn.Linear(widths[-1], 1))
+        self.head = nn.Sequential(nn.Flatten(), *(layer for pair in hidden for layer in pair), last)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop) in [0, 1] to logits (N, 1): above 0 it takes the picture for a photograph."""

@@ -128,3 +128,13 @@ def test_exchange_map_of_a_linear_discriminator_is_the_tiles_weighted_difference
     change = ((other - image)[0] * weight).sum(0)
     by_tile = torch.stack([torch.stack([t.sum() for t in row.split(2, 1)]) for row in change.split(2, 0)])
     torch.testing.assert_close(exchange_map(Brightness(weight), image, other, tiles=4), by_tile, atol=1e-4, rtol=1e-4)
+
+
+def test_with_spectral_norm_no_layer_stretches_anything():
+    judge = SRGANDiscriminator(crop=32, channels=(4, 8), dense=(16, 8), norm="spectral")
+    for _ in range(50):  # its power iterations draw near to the largest singular value
+        judge(torch.rand(2, 3, 32, 32))
+    weights = [layer.weight for layer in judge.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert len(weights) == 2 * 2 + 3
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.05)
