@@ -33,7 +33,8 @@ def serve(
 
     def prepare(request: object, notebook: dict, cwd: str) -> dict:
         request.xsrf_token  # noqa: B018 (sets the cookie without which a page that is left cannot end its kernel)
-        return as_page(notebook, settings or {})
+        words = f"After {idle_minutes:g} idle minutes this page forgets you and your pictures: load it again then."
+        return as_page(notebook, settings or {}, words)
 
     notebook = Path(notebook or home() / "notebooks" / "07_playground.ipynb")
     if not notebook.exists():
@@ -50,7 +51,6 @@ def serve(
         file_allowlist=[],  # no file of the project is anybody's
         allow_template_override="NO",
         allow_theme_override="NO",
-        show_margins=True,
     )
     seconds = max(1, round(60 * idle_minutes))
     config.MappingKernelManager.update(
@@ -60,9 +60,9 @@ def serve(
     Voila.launch_instance([str(notebook)], config=config)
 
 
-def as_page(notebook: dict, settings: dict[str, object]) -> dict:
+def as_page(notebook: dict, settings: dict[str, object], last_words: str) -> dict:
     """The cells tagged `parameters`, with other values behind them, and `page`; those tagged `quiet` print nothing."""
-    from nbformat.v4 import new_code_cell
+    from nbformat.v4 import new_code_cell, new_markdown_cell
 
     kept = []
     for cell in notebook["cells"]:
@@ -73,7 +73,7 @@ def as_page(notebook: dict, settings: dict[str, object]) -> dict:
             cell["source"] = f"%%capture\n{cell['source']}"
         if "parameters" in tags and settings:
             kept.append(new_code_cell("\n".join(f"{name} = {value!r}" for name, value in settings.items())))
-    notebook["cells"] = kept
+    notebook["cells"] = [*kept, new_markdown_cell(last_words)]
     return notebook
 
 

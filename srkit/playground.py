@@ -150,7 +150,7 @@ class Playground:
 
     def view(self) -> widgets.VBox:
         """All of it, to be the last line of a cell."""
-        rows = [self.photo, self.truth, self.upload], [self.scale, self.recipe, self.alpha, self.whole]
+        rows = [self.photo, self.upload], [self.scale, self.recipe], [self.truth, self.alpha, self.whole]
         wrapped = widgets.Layout(flex_flow="row wrap", align_items="center")
         return widgets.VBox(
             [*(widgets.Box(row, layout=wrapped) for row in rows), self.message, self.slider, self.table]

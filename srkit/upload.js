@@ -2,7 +2,8 @@
 
 function render({ model, el }) {
   const label = el.appendChild(document.createElement("label"));
-  label.textContent = "Your own picture: ";
+  label.textContent = "or your own: ";
+  label.style.margin = "2px 8px";
   const input = label.appendChild(document.createElement("input"));
   Object.assign(input, { type: "file", accept: "image/*" });
   input.onchange = async () => {

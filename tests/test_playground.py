@@ -230,12 +230,13 @@ def test_the_limit_of_time_is_off_outside_the_main_thread():
 
 def test_the_page_holds_the_cells_that_it_needs_and_takes_its_settings():
     (chapter,) = (chapter for chapter in chapters() if chapter.number == "07")
-    notebook = as_page(nbformat.read(chapter.path, 4), {"PIXELS": 7, "RUNS": "a folder"})
+    notebook = as_page(nbformat.read(chapter.path, 4), {"PIXELS": 7, "RUNS": "a folder"}, "Goodbye.")
     sources = [cell["source"] for cell in notebook["cells"]]
     names = {}
     exec(sources[0] + "\n" + sources[1], names)
     assert (names["PIXELS"], names["RUNS"], names["ALPHA"]) == (7, "a folder", 1.0)
-    assert sources[-1].endswith("play.view()")
+    assert sources[-2].endswith("play.view()")
+    assert sources[-1] == "Goodbye."
     assert not any("save_figure(" in source or "WRITES" in source for source in sources)
     (quiet,) = (source for source in sources if "lpips_judge(" in source)
     assert quiet.startswith("%%capture\n")

@@ -58,6 +58,7 @@ def test_a_picture_is_uploaded_compared_and_saved_and_leaves_no_trace(app, enter
     lr = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     sent = png(lr)
     page = enter(viewport={"width": 1000, "height": 1200})
+    assert "After 15 idle minutes this page forgets you" in page.content()
     assert not any(code in page.content() for code in ("find_systems", "import ", "WRITES"))
     upload(page, "my <b>noise</b>.png", sent)
     assert "my <b>noise</b>.png (yours): 56 x 40 became 224 x 160" in wait_until_said(page, "56 x 40 became")
