@@ -138,7 +138,7 @@ class Playground:
         blank = np.zeros((8, 8, 3), np.uint8)
         self.slider = CompareSlider({"LR": blank, "bicubic": blank}, cropping=True)
         self.refresh()
-        self.slider.left, self.slider.right = 1, 3 if self.mix else 2
+        self.slider.left, self.slider.right = 1, min(3 if self.mix else 2, len(self.slider.labels) - 1)
         self.upload.observe(lambda change: self._receive(), "count")
         self.photo.observe(lambda change: self.quiet or self._turn_to(change["new"]), "value")
         self.scale.observe(lambda change: setattr(self.recipe, "options", self._offer()), "value")

@@ -214,6 +214,14 @@ def test_an_answer_that_takes_too_long_is_stopped_and_the_next_one_comes(files, 
     assert "alpha 0.40" in play.said
 
 
+def test_a_first_answer_that_takes_too_long_leaves_a_playground_that_says_so(files, systems):
+    play = Playground(files, systems, Limits(seconds=0.001))
+    assert "was stopped" in play.said
+    play.limits = Limits()
+    play.whole.click()
+    assert "24 x 32 became 96 x 128" in play.said
+
+
 def test_the_limit_of_time_is_off_outside_the_main_thread():
     done = []
 
