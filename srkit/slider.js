@@ -279,12 +279,13 @@ function render({ model, el }) {
   resized.observe(frame);
   const watched = ["position", "zoom", "centre", "left", "right", "loupe", "cropping"].map((name) => `change:${name}`);
   for (const name of watched) model.on(name, draw);
-  model.on("change:_pictures", load);
+  const contents = ["change:_pictures", "change:labels"]; // equal pictures may have new labels
+  for (const name of contents) model.on(name, load);
   load();
   return () => {
     resized.disconnect();
     for (const name of watched) model.off(name, draw);
-    model.off("change:_pictures", load);
+    for (const name of contents) model.off(name, load);
     images.forEach((image) => URL.revokeObjectURL(image.src));
   };
 }

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -11,6 +12,10 @@ from PIL import Image
 
 import srkit
 from srkit.evaluation import enlarge
+from srkit.generator import interpolate
+from srkit.profiles import PROFILES
+from srkit.runs import find_runs
+from srkit.training import train
 
 # Voila's page asks a CDN for icons, and logs extensions that do not fit it.
 NOT_OURS = ("cdn.jsdelivr.net", "jupytext", "shared module is not a function")
@@ -21,6 +26,8 @@ SESSIONS = 2
 def app(tmp_path_factory):
     pytest.importorskip("voila", reason="needs Voila: pip install 'srkit[app]'")
     folder = tmp_path_factory.mktemp("app")
+    tiny = replace(PROFILES["smoke"], psnr_steps=1, gan_steps=1, channels=4, blocks=1, validate_on=(1, 48))
+    train("srgan", tiny, runs=folder / "runs", perceptual_weights="random")
     words = ["srkit", "app", f"--sessions={SESSIONS}", "--upload-mb=0.2", "--pixels=10000", f"--runs={folder}/runs"]
     with serving(words, folder) as address:
         yield address, folder
@@ -84,6 +91,25 @@ def test_a_picture_is_uploaded_compared_and_saved_and_leaves_no_trace(app, enter
         content = path.read_bytes()
         assert sent[40:80] not in content
         assert not content.startswith((b"\x89PNG", b"\xff\xd8"))
+
+
+def test_alpha_is_moved_and_its_picture_follows(app, enter):
+    page = enter(viewport={"width": 1000, "height": 1200})
+    lr = np.random.default_rng(1).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    upload(page, "noise.png", png(lr))
+    wait_until_said(page, "24 x 20 became")
+    page.get_by_label("Recipe").select_option("srgan-smoke-s0")
+    page.locator(".pane img[alt='GAN, alpha 1.00']").wait_for(state="attached")
+    page.locator(".noUi-handle").focus()
+    for alpha in ("0.95", "0.90", "0.85"):
+        page.keyboard.press("ArrowLeft")
+        page.locator(f".pane img[alt='GAN, alpha {alpha}']").wait_for(state="attached")
+    page.get_by_label("Picture on the right").select_option("GAN, alpha 0.85")
+    with page.expect_download() as download:
+        page.get_by_label("Save GAN, alpha 0.85 as PNG").click()
+    (run,) = find_runs(app[1] / "runs")
+    expected = srkit.upscale(lr, interpolate(run.generator("psnr"), run.generator("gan"), 0.85))
+    assert abs(np.asarray(Image.open(download.value.path())).astype(int) - expected).max() <= 1
 
 
 def test_a_drawn_crop_is_gone_on_with_and_the_whole_comes_back(enter):
