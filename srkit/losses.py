@@ -146,6 +146,10 @@ class Adversarial:
             return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
         return F.softplus(-real).mean() + F.softplus(fake).mean()
 
+    def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D(HR) and D(SR), how likely each picture is a photograph: what a history shows."""
+        return torch.sigmoid(real), torch.sigmoid(fake)
+
 
 @dataclass(frozen=True)
 class RelativisticAverage:
@@ -162,6 +166,10 @@ class RelativisticAverage:
 
     def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-(real - fake.mean())).mean() + F.softplus(fake - real.mean()).mean()
+
+    def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """How likely each picture is more real than the mean of the others; a logit by itself has no zero here."""
+        return torch.sigmoid(real - fake.mean()), torch.sigmoid(fake - real.mean())
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,10 @@ class Wasserstein:
 
     def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
+
+    def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The critic's scores, which have no bounds."""
+        return real, fake
 
 
 def gradient_penalty(critic: nn.Module, hr: Tensor, sr: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from srkit import ranks
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
-from srkit.losses import Wasserstein, gradient_penalty
+from srkit.losses import gradient_penalty
 from srkit.recipes import Phase, Recipe, find_named
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -169,15 +169,14 @@ class Learner:
             return loss.for_generator(self.discriminator(sr), real)
 
     def _discriminator_step(self, loss: Any, pairs: list, number: int) -> dict[str, Tensor]:
-        # A critic's score has no bounds; a logit becomes a probability.
-        verdict = torch.Tensor.clone if isinstance(loss, Wasserstein) else torch.sigmoid
         self.d_optimizer.zero_grad(set_to_none=True)
         each = []
         for sr, hr in pairs:
             with self.autocast(enabled=self.half is not None):
                 real, fake = self.discriminator(hr).float(), self.discriminator(sr).float()
             total = loss.for_discriminator(real, fake)
-            answers = {"d_hr": verdict(real.detach()).mean(), "d_sr": verdict(fake.detach()).mean()}
+            d_hr, d_sr = loss.verdicts(real.detach(), fake.detach())
+            answers = {"d_hr": d_hr.mean(), "d_sr": d_sr.mean()}
             each.append({"discriminator": total.detach()} | answers)
             if hasattr(loss, "penalty"):
                 total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)

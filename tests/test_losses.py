@@ -387,3 +387,15 @@ def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():
 def test_unknown_losses_are_refused_with_the_known_ones(wrong):
     with pytest.raises(SrkitError, match="choose one of"):
         wrong()
+
+
+def test_verdicts_are_probabilities_but_for_a_critic_and_relativistic_ones_have_no_zero_of_their_own():
+    real, fake = torch.randn(2, 16, 1)
+    for loss in (Adversarial("vanilla"), RelativisticAverage()):
+        d_hr, d_sr = loss.verdicts(real + 3, fake - 3)
+        assert (d_hr > 0.5).float().mean() > 0.9 > 0.1 > (d_sr > 0.5).float().mean()
+    for ours, shifted in zip(
+        RelativisticAverage().verdicts(real, fake), RelativisticAverage().verdicts(real - 9, fake - 9), strict=True
+    ):
+        torch.testing.assert_close(ours, shifted, atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(a, b) for a, b in zip(Wasserstein().verdicts(real, fake), (real, fake), strict=True))
