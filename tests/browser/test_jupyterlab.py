@@ -47,7 +47,7 @@ def test_the_slider_of_notebook_07_lives_in_jupyterlab(lab, visit):
     frame.wait_for()
     frame.scroll_into_view_if_needed()
     handle = frame.get_by_role("slider")
-    page.locator("[role=slider][aria-label='Border between bicubic and PSNR network']").wait_for()
+    page.locator("[role=slider][aria-label='Border between bicubic and GAN, alpha 1.00']").wait_for()
     before = pixels(frame)
 
     drag(page, place_in(handle, 0.5, 0.4), place_in(frame, 0.85, 0.4))
