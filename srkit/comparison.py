@@ -13,6 +13,7 @@ from torch import nn
 
 from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
 from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture
+from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, luma, read_image
 from srkit.mos import REFERENCE
@@ -114,26 +115,30 @@ def gallery(
     the first to the least, in even steps, by LPIPS, or by PSNR-Y without it. The least is the gallery's failure.
 
     Writes 1-NAME.png, .pdf, .csv and so on into folder: the whole picture, and of its busiest size x size square HR, LR
-    and each method. table: what `evaluate` made of these methods and images.
+    and each method. table: what `evaluate` made of these methods and images. Raises SrkitError for less than two
+    methods, and for folders of ready-made SR pictures.
     """
+    if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
+        raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
     column, better = ("lpips", -1) if lpips else ("psnr_y", 1)
     first, *_, last = methods
     scores = table.pivot(index=["set", "image"], columns="method", values=column)
     gain = (better * (scores[last] - scores[first])).fillna(0).sort_values(ascending=False)
     files = {(path.parent.name, path.name): path for path in images}
-    for number, place in enumerate(np.linspace(0, len(gain) - 1, count).round().astype(int), 1):
+    for number, place in enumerate(np.unique(np.linspace(0, len(gain) - 1, count).round().astype(int)), 1):
         path = files[gain.index[place]]
         hr = crop_to_multiple(read_image(path), scale)
+        side = min(size, *hr.shape[:2]) // scale
         pictures, scored = look(methods, hr, scale, lpips)
         lr = enlarge(lr_of(hr, scale), scale, "nearest")
         pictures = {"HR": pictures.pop(HR), "LR": lr, **pictures}
-        top, left = (scale * corner for corner in busiest(lr_of(hr, scale), size // scale, step=1))
+        top, left = (scale * corner for corner in busiest(lr_of(hr, scale), side, step=1))
         caption = (
             f"{path.parent.name}, {path.name}, x{scale}: rank {place + 1} of {len(gain)} by what {scores.columns[-1]} "
         )
         caption += f"gains over {scores.columns[0]} in {column}. Scores of the whole picture."
         scored = scored.assign(image=path.name, set=path.parent.name, rank=place + 1, of=len(gain), top=top, left=left)
-        figure = compare(pictures, (top, left), size)
+        figure = compare(pictures, (top, left), side * scale)
         save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
         plt.close(figure)
     return table

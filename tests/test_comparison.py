@@ -158,3 +158,13 @@ def test_the_gallery_goes_from_the_greatest_gain_to_the_least(tmp_path):
     made = sorted(path.name for path in (tmp_path / "gallery").glob("*.png"))
     assert made == [f"{n}-{name[:-4]}.png" for n, name in enumerate(gain.sort_values(ascending=False).index, 1)]
     assert {path.suffix for path in (tmp_path / "gallery").iterdir()} == {".png", ".pdf", ".csv"}
+
+
+def test_a_gallery_of_few_small_pictures_shows_each_once_and_of_one_method_is_refused(picture, tmp_path):
+    methods = {"nearest": "nearest", "bicubic": "bicubic"}
+    table = evaluate(methods, [picture], 2)
+    comparison.gallery(table, methods, [picture], 2, tmp_path / "gallery", size=500)
+    assert [path.name for path in (tmp_path / "gallery").glob("*.png")] == ["1-cat.png"]
+    for few in ({"bicubic": "bicubic"}, methods | {"theirs": tmp_path}):
+        with pytest.raises(SrkitError, match="two or more"):
+            comparison.gallery(table, few, [picture], 2, tmp_path / "other")
