@@ -84,6 +84,7 @@ def look(
         lines.append(line | {"lpips": lpips(sr, hr, scale) if lpips else np.nan})
         under = f"\nLPIPS {lines[-1]['lpips']:.3f}" if lpips else ""
         title = name.replace(", ", "\n").replace(" (shipped)\n", "\nshipped, ")
+        title = title.removesuffix(" phase") if "shipped" in title else title  # as wide as its picture
         pictures[title + f"\n{line['psnr_y']:.2f} dB{under}"] = sr
     return pictures, pd.DataFrame(lines)
 
