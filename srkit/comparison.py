@@ -19,7 +19,7 @@ from srkit.images import crop_at, crop_to_multiple, luma, read_image
 from srkit.mos import REFERENCE
 from srkit.recipes import RECIPES
 from srkit.runs import Run, find_runs
-from srkit.shipped import load, shipped
+from srkit.shipped import load, shipped, shipped_systems
 
 HR = "HR\n\n"  # its title, as high as those with scores
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
@@ -32,9 +32,8 @@ def find_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
         config = run.config
         if run.done and (config["profile"], config["seed"], config["data"]["name"]) == (profile, seed, data):
             found[config["recipe"]["name"], run.scale] = {phase: run.generator(phase) for phase in run.phases}
-    for card in sorted(shipped(), key=lambda card: card["phase"] == "gan"):
-        name, phase = card["recipe"]["name"], card["phase"]
-        found.setdefault((f"{name} (shipped)", card["scale"]), {})[phase] = load(name, card["scale"], phase)
+    for (name, scale), phases in shipped_systems().items():
+        found[f"{name} (shipped)", scale] = {phase: load(name, scale, phase) for phase in phases}
     order = {name: place for place, name in enumerate(RECIPES)}
     systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(" (shipped)"), 99)))
     return systems, [name for name in RECIPES if name not in {key.removesuffix(" (shipped)") for key, _ in systems}]

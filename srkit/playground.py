@@ -26,7 +26,7 @@ from srkit.evaluation import enlarge, lr_of, psnr_y, ssim_y
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, read_image
 from srkit.runs import find_runs
-from srkit.shipped import load, shipped
+from srkit.shipped import load, shipped_systems
 from srkit.slider import CompareSlider
 from srkit.upscaling import upscale
 
@@ -55,7 +55,7 @@ class System:
 def find_systems(runs: Path | str, recipe: str = "") -> list[System]:
     """Own runs, those of `recipe` first and the newest first; then what srkit ships; smoke's last, which show nothing.
 
-    A shipped GAN network belongs to the shipped PSNR network of the same build and scale, from which it was trained.
+    A shipped GAN network stands with the PSNR network that it was trained from, under that one's name.
     """
     own, smoke = [], []
     found = [run for run in reversed(find_runs(runs)) if "psnr" in run.phases]
@@ -63,13 +63,13 @@ def find_systems(runs: Path | str, recipe: str = "") -> list[System]:
         gan = partial(run.generator, "gan") if "gan" in run.phases else None
         place = smoke if run.config["profile"] == "smoke" else own
         place.append(System(run.folder.name, run.scale, partial(run.generator, "psnr"), gan))
-    cards, ours = shipped(), []
-    for card in (card for card in cards if card["phase"] == "psnr"):
-        name, scale, built = card["recipe"]["name"], card["scale"], card["recipe"]["generator"]
-        twins = [c for c in cards if c["phase"] == "gan" and c["recipe"]["generator"] == built]
-        gan = partial(load, twins[0]["recipe"]["name"], scale, "gan") if twins else None
-        ours.append(System(f"{name} (shipped)", scale, partial(load, name, scale, "psnr"), gan))
-    return own + sorted(ours, key=lambda system: -system.scale) + smoke
+    ours = {}
+    for (name, scale), phases in sorted(shipped_systems().items(), key=lambda item: len(item[1])):
+        if "psnr" in phases:  # a system of two phases takes the place of the first one alone, and its name
+            first = phases["psnr"]["recipe"]["name"]
+            networks = {phase: partial(load, name, scale, phase) for phase in phases}
+            ours[first, scale] = System(f"{first} (shipped)", scale, networks["psnr"], networks.get("gan"))
+    return own + sorted(ours.values(), key=lambda system: -system.scale) + smoke
 
 
 class Mix:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srkit.patches import Patches
+from srkit.patches import Patches, dihedral
 
 SHARE = 0.4  # of the GPU's free memory that pictures may take
 
@@ -47,9 +47,8 @@ class Pictures:
 
     def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
         """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = torch.arange(size * size, device=self.pixels.device).reshape(size, size)
-        quarters = [upright.rot90(turn) for turn in range(4)]
-        eight = torch.stack(quarters + [quarter.flip(1) for quarter in quarters])  # srkit.patches.dihedral's order
+        upright = np.arange(size * size).reshape(size, size)
+        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
         source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
         top, left = (corner[:, side, None, None] for side in (0, 1))
         rows, columns = top + source // size, left + source % size

@@ -27,15 +27,14 @@ def load(
     mine = [run for run in find_runs(runs) if _is(run, name, scale, phase)] if runs else []
     if mine:
         return mine[-1].generator(phase)
-    cards = [card for card in shipped() if (card["recipe"]["name"], card["scale"]) == (name, scale)]
-    chosen = [card for card in cards if phase in (None, card["phase"])]
-    if not chosen:
+    cards = shipped_systems().get((name, scale), {})
+    if phase not in (None, *cards) or not cards:
         here = ", ".join(f"{card['recipe']['name']} x{card['scale']} ({card['phase']})" for card in shipped()) or "none"
         raise SrkitError(
             f"there are no weights of {name} x{scale}{f' ({phase})' if phase else ''}: srkit ships {here}; "
             f"srkit train {name} makes your own."
         )
-    card = max(chosen, key=lambda card: card["phase"] == "gan")
+    card = cards[phase or [*cards][-1]]
     path = FOLDER / card["file"]
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
@@ -47,6 +46,23 @@ def load(
 def shipped() -> list[dict[str, Any]]:
     """The cards of all weights that srkit ships."""
     return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def shipped_systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
+    """By recipe and scale: the cards of its phases, in order.
+
+    A GAN recipe's first phase may be shipped under the name of the recipe that ends there, as srresnet_light is the
+    first phase of srgan_light.
+    """
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    firsts = {str(card["recipe"]["generator"]): card for card in shipped() if card["phase"] == "psnr"}
+    for card in shipped():
+        phases = found.setdefault((card["recipe"]["name"], card["scale"]), {})
+        first = firsts.get(str(card["recipe"]["generator"]))
+        if first:
+            phases["psnr"] = first
+        phases[card["phase"]] = card
+    return found
 
 
 def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> Path:

@@ -19,9 +19,9 @@ from srkit.generator import sharpen as sharpened
 from srkit.images import MAX_PIXELS
 from srkit.pictures import KINDS, check_size, read_picture, write_picture
 from srkit.progress import Progress
-from srkit.recipes import build_generator, describe, find_recipe
+from srkit.recipes import build_generator, find_recipe
 from srkit.runs import load_weights
-from srkit.shipped import load, shipped
+from srkit.shipped import load
 from srkit.tiles import enlarge_in_tiles, parts
 
 
@@ -131,17 +131,7 @@ def find_network(
         return load(network, scale, runs=runs)
     if not 0 <= alpha <= 1:
         raise SrkitError(f"alpha {alpha:g} does not lie between the PSNR weights, 0, and the GAN weights, 1.")
-    gan = load(network, scale, "gan", runs)
-    try:
-        psnr = load(network, scale, "psnr", runs)
-    except SrkitError:  # a shipped GAN goes on from PSNR weights that are shipped by another recipe's name
-        made = describe(find_recipe(network).generator) | {"scale": scale}
-        alike = (card for card in shipped() if card["phase"] == "psnr" and card["recipe"]["generator"] == made)
-        card = next(alike, None)
-        if card is None:
-            raise
-        psnr = load(card["recipe"]["name"], scale, "psnr")
-    return interpolate(psnr, gan, alpha)
+    return interpolate(load(network, scale, "psnr", runs), load(network, scale, "gan", runs), alpha)
 
 
 def open_weights(path: Path | str, recipe: str | None = None, scale: int = 4) -> nn.Module:

@@ -15,10 +15,12 @@ from srkit.images import write_image
 from srkit.recipes import RECIPES, SRGAN, describe
 from srkit.runs import Run, save_weights
 
+WEIGHTS = shipped.FOLDER
+
 
 @pytest.fixture(autouse=True)
-def _tidy(monkeypatch):
-    monkeypatch.setattr(comparison, "shipped", list)
+def _tidy(monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing shipped")
     yield
     plt.close("all")
 
@@ -71,7 +73,7 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
     assert list(networks) == ["srgan, psnr phase", "srgan, gan phase"]
     assert "no more" in caption
 
-    monkeypatch.setattr(comparison, "shipped", shipped.shipped)
+    monkeypatch.setattr(shipped, "FOLDER", WEIGHTS)
     networks, caption = comparison.worth_judging(run)
     card = next(card for card in shipped.shipped() if card["scale"] == 4)
     assert f"{card['recipe']['name']} (shipped), {card['phase']} phase" in networks
@@ -80,6 +82,10 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
 
     run.write_config(run.config | {"profile": "laptop"})
     assert list(comparison.worth_judging(run)[0]) == ["srgan, psnr phase", "srgan, gan phase"]
+
+    systems, missing = comparison.find_systems(runs, "nothing", 0, "starter")
+    assert list(systems["srgan_light (shipped)", 4]) == ["psnr", "gan"]  # so that the plane has its arrow
+    assert not {"srgan_light", "srresnet_light"} & set(missing)
 
 
 def test_every_phase_has_its_rows_at_its_scale(runs, picture):
