@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.files import SrkitError
-from srkit.prelu import PReLU
 from srkit.resize import imresize
 
 STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # each scale as a product of small ones
@@ -23,7 +22,7 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=norm is None),
             _norm(norm, channels),
-            PReLU(),
+            nn.PReLU(),
             nn.Conv2d(channels, channels, 3, padding=1, bias=norm is None),
             _norm(norm, channels),
         )
@@ -42,7 +41,7 @@ class Upsampler(nn.Sequential):
         layers = []
         for step in STEPS[scale]:
             conv = nn.Conv2d(channels, channels * step**2, 3, padding=1)
-            layers += [conv, nn.PixelShuffle(step), PReLU()]
+            layers += [conv, nn.PixelShuffle(step), nn.PReLU()]
         super().__init__(*layers)
 
 
@@ -70,7 +69,7 @@ class SRResNet(nn.Module):
         _check("norm", norm, ("batch", None))
         _check("end", end, ("linear",) if skip else tuple(ENDS))
         self.scale, self.signed, self.skip = scale, end == "tanh", skip
-        self.head = nn.Sequential(nn.Conv2d(3, channels, ends_kernel, padding=ends_kernel // 2), PReLU())
+        self.head = nn.Sequential(nn.Conv2d(3, channels, ends_kernel, padding=ends_kernel // 2), nn.PReLU())
         self.trunk = nn.Sequential(
             *(ResidualBlock(channels, norm) for _ in range(blocks)),
             nn.Conv2d(channels, channels, 3, padding=1, bias=norm is None),
