@@ -45,16 +45,7 @@ __all__ = ["bicubic", "costs", "enlarge", "evaluate", "lr_of", "psnr_y", "ssim_y
 Method = nn.Module | str | Path
 KEYS = ("set", "scale", "method")
 SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "psnr_normalised", "mos_estimate", "seconds")
-COLUMNS = (
-    "method",
-    "set",
-    "scale",
-    "image",
-    "width",
-    "height",
-    *SCORES,
-    "key",
-)  # key: of the HR file and the method
+COLUMNS = ("method", "set", "scale", "image", "width", "height", *SCORES, "key")  # key: of HR file and method
 
 
 def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:

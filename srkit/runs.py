@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
-
-
 FIRST_PHASE = ("generator", "degradation", "scale", "crop", "batch", "ema")  # of a recipe: what its first phase is
 
 
