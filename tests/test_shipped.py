@@ -93,7 +93,7 @@ def test_files_that_are_not_these_weights_are_refused_in_one_sentence(run, tmp_p
 TWINS = {"302003.jpg"}
 
 
-@pytest.mark.parametrize("photographs", ["hires", "bsds400"])
+@pytest.mark.parametrize("photographs", ["hires", "bsds400", "imagenet_half"])
 def test_no_benchmark_picture_is_among_the_training_photographs(shared, photographs):
     benchmarks = [p for p in sorted((shared / "benchmarks").rglob("*.*")) if p.is_file()]
     assert len(benchmarks) == 219
@@ -101,4 +101,6 @@ def test_no_benchmark_picture_is_among_the_training_photographs(shared, photogra
     ours = {path: fingerprint(read_image(path)) for path in (shared / "photos" / photographs).iterdir()}
     twins = {mine.name: other.name for mine, other in alike(ours, theirs)}
     assert set(twins) <= TWINS, twins
-    assert not TWINS & {name for card in CARDS for name in card.get("photographs", ())}
+    for card in CARDS:
+        assert len(card["photographs"]) == card["data"]["train"]
+        assert not TWINS & set(card["photographs"]), card["file"]
