@@ -15,21 +15,25 @@ from srkit.features import Features, lpips_network, vgg_features, vgg_index
 from srkit.files import SrkitError
 
 CHARBONNIER_EPSILON = 1e-3
+PSNR_FLOOR = 1e-4  # MSE, 40 dB: a picture that is better counts for little
 DISTANCES = {
     "mse": F.mse_loss,
     "l1": F.l1_loss,
     "charbonnier": lambda a, b: ((a - b).square() + CHARBONNIER_EPSILON**2).sqrt().mean(),
+    "psnr": lambda a, b: ((a - b).square().mean((1, 2, 3)) / PSNR_FLOOR).log1p().mean(),
 }
 
 
 @dataclass(frozen=True)
 class Pixel:
-    """Mean difference of pixels: "mse", (sr - hr)**2, as SRResNet; "l1", |sr - hr|; or "charbonnier".
+    """Mean difference of pixels: "mse", (sr - hr)**2, as SRResNet; "l1", |sr - hr|; "charbonnier"; or "psnr".
 
     Charbonnier is sqrt((sr - hr)**2 + 1e-6), an L1 that is smooth at 0: Lai et al. 2017, arXiv:1704.03915, equation 2.
+    "psnr" is log(1 + MSE / 1e-4) of each picture, so that a dB counts alike on easy and hard ones, as in a set's mean:
+    after Chen et al. 2021, arXiv:2105.06086.
     """
 
-    kind: Literal["mse", "l1", "charbonnier"] = "mse"
+    kind: Literal["mse", "l1", "charbonnier", "psnr"] = "mse"
     term = "pixel"
 
     def __post_init__(self) -> None:

@@ -257,6 +257,17 @@ def test_charbonnier_is_an_l1_that_is_smooth_at_zero():
     assert torch.equal(x.grad, torch.zeros(4))
 
 
+def test_a_decibel_costs_the_psnr_loss_the_same_on_easy_and_on_hard_pictures():
+    hr = torch.zeros(2, 3, 8, 8)
+    error = torch.tensor([0.1, 0.3]).reshape(2, 1, 1, 1).expand_as(hr)  # 20 and 10.46 dB
+    loss = Pixel("psnr")
+    by_hand = (math.log1p(0.1**2 / 1e-4) + math.log1p(0.3**2 / 1e-4)) / 2
+    assert float(loss(error, hr)) == pytest.approx(by_hand, rel=1e-5)
+    better = 10 ** (-1 / 20)  # by one decibel
+    gains = [float(loss(each, hr[:1]) - loss(better * each, hr[:1])) for each in error.split(1)]
+    assert gains == pytest.approx([math.log(10) / 10] * 2, rel=0.02)
+
+
 def test_relativistic_average_loss_by_hand_on_four_numbers():
     real, fake = torch.tensor([[2.0], [0.0]]), torch.tensor([[-1.0], [1.0]])
 
@@ -300,6 +311,7 @@ CONTENT = [
     Pixel("mse"),
     Pixel("l1"),
     Pixel("charbonnier"),
+    Pixel("psnr"),
     LPIPS(weights="random"),
     Checkerboard(),
     Perceptual(weights="random"),
