@@ -85,6 +85,7 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
 
     systems, missing = comparison.find_systems(runs, "nothing", 0, "starter")
     assert list(systems["srgan_light (shipped)", 4]) == ["psnr", "gan"]  # so that the plane has its arrow
+    assert ("srresnet_light (shipped)", 4) not in systems  # it is that one's first phase, and shown once
     assert not {"srgan_light", "srresnet_light"} & set(missing)
 
 
