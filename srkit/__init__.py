@@ -8,10 +8,10 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load": "shipped",
+    "load": "pretrained",
     "train": "training",
     "evaluate": "evaluation",
-    "CompareSlider": "slider",
+    "CompareSlider": "apps.slider",
     "upscale": "upscaling",
     "SrkitError": "files",
     "RECIPES": "recipes",

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from srkit.chapters import home
 from srkit.files import SrkitError
+from srkit.paths import home
 
 
 def doctor(options: argparse.Namespace) -> int:
-    from srkit.doctor import FAIL, doctor
+    from srkit.course.doctor import FAIL, doctor
 
     rows = doctor()
     for row in rows.itertuples():
@@ -20,7 +20,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def course(options: argparse.Namespace) -> None:
-    from srkit.course import run_course
+    from srkit.course.runner import run_course
 
     done = run_course(
         options.profile,
@@ -58,7 +58,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def train(options: argparse.Namespace) -> None:
-    from srkit import ranks
+    from srkit import distributed
     from srkit.health import in_words
     from srkit.training import train
 
@@ -79,7 +79,7 @@ def train(options: argparse.Namespace) -> None:
         force=options.force,
         perceptual_weights=options.perceptual_weights,
     )
-    if ranks.rank() > 0:  # under torchrun one process speaks for all
+    if distributed.rank() > 0:  # under torchrun one process speaks for all
         return
     if (run.folder / "history.csv").exists():
         print(in_words(run.history()))
@@ -91,7 +91,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from torch import nn
 
     from srkit.comparison import gallery
-    from srkit.dataset import find_images
+    from srkit.data.sources import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.tables import protocol, write_table
@@ -131,10 +131,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    from srkit.dataset import all_photographs
-    from srkit.fetch import fetch, verify
-    from srkit.named import NAMED, folders, listing
-    from srkit.report import report
+    from srkit.data.audit import report
+    from srkit.data.download import fetch, verify
+    from srkit.data.registry import NAMED, folders, listing
+    from srkit.data.sources import all_photographs
 
     name = options.name
     if name is None:
@@ -156,7 +156,7 @@ def data(options: argparse.Namespace) -> int:
 
 
 def kaggle(options: argparse.Namespace) -> None:
-    from srkit.kaggle_kernels import build, push, write_badges
+    from srkit.course.kaggle import build, push, write_badges
 
     if options.what == "badges":
         print(*write_badges() or ["every notebook has its badges"], sep="\n")
@@ -171,7 +171,7 @@ def kaggle(options: argparse.Namespace) -> None:
 
 
 def app(options: argparse.Namespace) -> None:
-    from srkit.app import serve
+    from srkit.apps.page import serve
 
     settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
     settings["RUNS"] = str((options.runs or home() / "runs").resolve())
@@ -206,10 +206,10 @@ def upscale(options: argparse.Namespace) -> int:
 
 def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
     """The name and the method that a word on the command line means."""
-    from srkit.dataset import find_pictures
+    from srkit.data.sources import find_pictures
+    from srkit.pretrained import load
     from srkit.recipes import RECIPES
     from srkit.runs import Run, find_runs
-    from srkit.shipped import load
 
     if what in ("bicubic", "nearest"):
         return what, what

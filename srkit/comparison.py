@@ -11,15 +11,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import nn
 
+from srkit.apps.rating import REFERENCE
 from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
 from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, luma, read_image
-from srkit.mos import REFERENCE
+from srkit.pretrained import load, shipped, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run, find_runs
-from srkit.shipped import load, shipped, shipped_systems
 
 HR = "HR\n\n"  # its title, as high as those with scores
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order

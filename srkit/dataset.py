@@ -1,112 +1,26 @@
-"""Where photographs come from: the starter set inside scikit-image, a named set, any folder, LR and HR pairs."""
+"""Decoded photographs, and the random aligned crops of HR and LR that training takes from them."""
 
 import hashlib
 import json
-import re
+import math
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from srkit import pairs
+from srkit import __version__
+from srkit.data.pairs import read_lr
+from srkit.data.sources import Photographs
+from srkit.degradations import BICUBIC
 from srkit.files import SrkitError, replacing
-from srkit.images import SUFFIXES, picture_mode, read_image
-from srkit.named import NAMED, folders
+from srkit.images import crop_to_multiple, picture_mode, read_image, to_image, to_tensor
 from srkit.progress import Progress
 
-# The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
-# motorcycle_left from a hand's breadth further, and a picture's twin must never stand on the other side of the split.
-STARTER_TRAIN = ("astronaut.png", "coffee.png", "motorcycle_left.png")
-STARTER_VALID = ("chelsea.png", "rocket.jpg")
-TRAIN, VALID = (re.compile(rf"(?<![a-z]){word}(?![a-z])", re.I) for word in ("train(ing)?", "val(id(ation)?)?"))
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """Files to train on and files to validate on, never both. The fingerprint changes when any of them does.
-
-    lr: of given pairs, the LR file of each HR one; empty where LR is to be made.
-    """
-
-    name: str
-    train: tuple[Path, ...]
-    valid: tuple[Path, ...]
-    fingerprint: str
-    lr: dict[Path, Path] = field(default_factory=dict)
-
-
-def find_photographs(data: str | Path = "starter", scale: int | None = None) -> Photographs:
-    """Photographs by name ("starter", "div2k", see srkit.named) or from a folder, split into train and valid.
-
-    Where folders are called train and valid (or val), as DIV2K_train_HR is too, they are taken at their word. Of any
-    other set every tenth file by name validates, at least one. A file that repeats another byte for byte is left out,
-    so no picture is on both sides. Folders of HR and LR are pairs; with a scale, their sizes are checked.
-    Raises SrkitError for a folder that is missing, or holds too few pictures to split, and for sets made to test on.
-    """
-    if str(data) == "starter":
-        folder = _skimage_data()
-        train, valid = ([folder / name for name in names] for names in (STARTER_TRAIN, STARTER_VALID))
-        return _photographs("starter", train, valid)
-    if str(data) in NAMED and NAMED[str(data)].use == "test":
-        raise SrkitError(
-            f"{data} is there to test on: train on another set, and score with srkit evaluate --images {data}."
-        )
-    train, valid, others, lr = _divided(data, scale)
-    if not (train and valid):
-        files = sorted([*train, *valid, *others])
-        if len(files) < 2:
-            held = f"holds only {files[0].name}" if files else f"holds no picture ({', '.join(SUFFIXES)})"
-            raise SrkitError(f"{data} {held}: at least two are needed, one to train on and one to validate on.")
-        valid = files[9::10] or files[-1:]
-        train = [path for path in files if path not in set(valid)]
-    name = str(data) if str(data) in NAMED else folders(data)[0].resolve().name
-    return _photographs(name, train, valid, lr)
-
-
-def find_images(data: str | Path, scale: int | None = None) -> tuple[list[Path], dict[Path, Path]]:
-    """HR pictures to score methods on, by name or from a folder, and the LR file of each where pairs are given.
-
-    Of a set that is divided into train and valid, those are the ones that validate.
-    """
-    if str(data) == "starter":
-        return list(find_photographs().valid), {}
-    train, valid, others, lr = _divided(data, scale)
-    return valid if train and valid else sorted([*train, *valid, *others]), lr
-
-
-def all_photographs(data: str | Path) -> list[Path]:
-    """Every picture of a named set or a folder, of pairs the HR ones, whether to train, to validate or to test on."""
-    if str(data) == "starter":
-        return [_skimage_data() / name for name in STARTER_TRAIN + STARTER_VALID]
-    return sorted(pairs.divide(_places(data))[0])
-
-
-def _places(data: str | Path) -> dict[Path, str]:
-    """Every picture file, and the folders between the set's own and it."""
-    return {path: path.relative_to(root).parent.as_posix() for root in folders(data) for path in find_pictures(root)}
-
-
-def _divided(data: str | Path, scale: int | None) -> tuple[list[Path], list[Path], list[Path], dict[Path, Path]]:
-    """HR files that are called train, valid, and neither; and the LR file of each where there are pairs."""
-    places = _places(data)
-    hr, lr = pairs.divide(places)
-    side = {path: "train" if TRAIN.search(at) else "valid" if VALID.search(at) else "" for path, at in places.items()}
-    sides, matched = [], {}
-    for name in ("train", "valid", ""):
-        files, theirs = ([path for path in some if side[path] == name] for some in (hr, lr))
-        if lr:
-            found, left = pairs.match(files, theirs, scale)
-            matched |= found
-            for sentence in left:
-                warnings.warn(f"{sentence}.", stacklevel=4)
-        sides.append([path for path in files if path in matched] if lr else files)
-    if lr and not matched:
-        raise SrkitError(f"no LR picture of {data} has the name of an HR one: rename them, or give HR alone.")
-    return *sides, matched
+SHARE = 0.4  # of the GPU's free memory that pictures may take
 
 
 def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
@@ -173,42 +87,128 @@ def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
     return images
 
 
-def _photographs(name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path] | None = None) -> Photographs:
-    digests = {path: _digest(path) for path in [*valid, *train]}
-    first = {}
-    for path, digest in digests.items():
-        first.setdefault(digest, path)
-    for path, digest in digests.items():
-        if first[digest] != path:
-            warnings.warn(f"left out: {path} is the same picture as {first[digest].name}.", stacklevel=3)
-    train, valid = ([p for p in side if first[digests[p]] == p] for side in (train, valid))
-    if not train:
-        raise SrkitError(f"every training picture of {name} is also a validation picture: add different photographs.")
-    kept = {path: lr[path] for path in (*train, *valid)} if lr else {}
-    whole = [(p.name, digests[p]) for p in (*train, *valid)] + [(p.name, _digest(p)) for p in kept.values()]
-    fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
-    return Photographs(name, tuple(train), tuple(valid), fingerprint, kept)
+class Patches:
+    """Batches of LR and HR crops for training; batch number `step` is the same whenever it is asked for.
+
+    Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
+    the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
+
+    images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
+    pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones.
+    Raises SrkitError for a crop that is not, or that a photograph cannot hold.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[Path, np.ndarray],
+        scale: int,
+        crop: int,
+        degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC,
+        seed: int = 0,
+        cache: Path | None = None,
+        given: Mapping[Path, Path] | None = None,
+    ):
+        step = math.lcm(16, scale)
+        if crop % scale:
+            better = crop // step * step or step
+            raise SrkitError(f"a {crop}-pixel crop is not a multiple of the scale {scale}: use --crop {better}.")
+        for path, image in images.items():
+            height, width = crop_to_multiple(image, scale).shape[:2]
+            if min(height, width) < crop:
+                smaller = min(height, width) // step * step
+                way = f"use --crop {smaller}, or leave it out" if smaller else "leave it out"
+                raise SrkitError(
+                    f"{path.name} is {image.shape[1]} x {image.shape[0]}, smaller than the {crop}-pixel crop: {way}."
+                )
+        self.scale, self.crop, self.seed = scale, crop, seed
+        self.hr = [crop_to_multiple(image, scale) for image in images.values()]
+        made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
+        if given:
+            degradation = "given"
+            made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
+        if cache:
+            what = repr((__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any"))
+            file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
+            made = stored(file, made, len(self.hr), "LR pictures, once").items()
+        self.lr = [image for _, image in made]
+
+    def batch(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
+        """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last.
+
+        part: (1, 4) is the second quarter of that same batch, for the second of four that share the work.
+        """
+        which, where, turns = self.drawn(step, size, part)
+        small = self.crop // self.scale
+        lr = np.empty((len(which), small, small, 3), np.uint8)
+        hr = np.empty((len(which), self.crop, self.crop, 3), np.uint8)
+        for i, (photograph, (top, left), turn) in enumerate(zip(which, where, turns, strict=True)):
+            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            top, left = top * self.scale, left * self.scale
+            hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
+        return _float(lr), _float(hr)
+
+    def drawn(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What batch `step` is made of: photographs (n,), LR corners (n, 2) as top and left, and turns (n,) 0 to 7."""
+        random = np.random.default_rng((self.seed, step))
+        which = random.integers(len(self.hr), size=size)
+        where = random.random((size, 2))
+        turns = random.integers(8, size=size)
+        mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
+        which, where, turns = which[mine], where[mine], turns[mine]
+        rooms = np.array([self.lr[photograph].shape[:2] for photograph in which]) - self.crop // self.scale + 1
+        return which, (where * rooms).astype(int), turns
 
 
-def _digest(path: Path) -> str:
-    """Of a file's size, beginning and end: enough to tell photographs apart without reading gigabytes."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(65536)
-        file.seek(max(0, size - 65536))
-        return hashlib.sha256(b"%d" % size + head + file.read()).hexdigest()
+def dihedral(image: np.ndarray, which: int) -> np.ndarray:
+    """One of the eight flips and quarter turns of a square picture (H, W, ...): which & 3 turns, then 4 flips."""
+    turned = np.rot90(image, which & 3)
+    return turned[:, ::-1] if which & 4 else turned
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in a folder and below it, by suffix, sorted; hidden ones are not pictures."""
-    files = folder.rglob("*") if folder.is_dir() else ()
-    return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+def _float(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
 
 
-def _skimage_data() -> Path:
-    spec = find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise SrkitError(
-            "scikit-image, which brings the starter photographs, is not installed: pip install scikit-image"
-        )
-    return Path(spec.origin).parent / "data"
+def fits(patches: Patches, device: torch.device) -> bool:
+    """Whether all HR and LR pictures can lie on a GPU and leave it room to train."""
+    needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
+    return device.type == "cuda" and needed < SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+class ResidentPatches:
+    """The batches of `patches`, to the last bit, from its pictures copied to `device` once."""
+
+    def __init__(self, patches: Patches, device: torch.device | str):
+        self.patches, self.device = patches, torch.device(device)
+        self.lr, self.hr = (Pictures(images, self.device) for images in (patches.lr, patches.hr))
+
+    def batch(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
+        """As Patches.batch, on the device: (size, 3, h, w) and (size, 3, scale h, scale w) in [0, 1]."""
+        scale, crop = self.patches.scale, self.patches.crop
+        which, where, turns = self.patches.drawn(step, size, part)
+        plan = torch.from_numpy(np.column_stack([which, where, turns])).to(self.device, non_blocking=True)
+        which, corner, turns = plan[:, 0], plan[:, 1:3], plan[:, 3]
+        return self.lr.cut(which, corner, turns, crop // scale), self.hr.cut(which, corner * scale, turns, crop)
+
+
+class Pictures:
+    """uint8 pictures (H, W, 3) of many sizes, end to end in one tensor."""
+
+    def __init__(self, images: Sequence[np.ndarray], device: torch.device):
+        self.pixels = torch.empty(sum(image.size for image in images) // 3, 3, dtype=torch.uint8, device=device)
+        starts = np.cumsum([0, *(image.size // 3 for image in images)])
+        for start, image in zip(starts, images, strict=False):
+            flat = torch.from_numpy(np.ascontiguousarray(image)).reshape(-1, 3)
+            self.pixels[start : start + len(flat)] = flat.to(device)
+        self.starts = torch.as_tensor(starts[:-1], device=device)
+        self.widths = torch.tensor([image.shape[1] for image in images], device=device)
+
+    def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
+        """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
+        upright = np.arange(size * size).reshape(size, size)
+        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
+        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
+        top, left = (corner[:, side, None, None] for side in (0, 1))
+        rows, columns = top + source // size, left + source % size
+        place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns
+        return self.pixels[place].permute(0, 3, 1, 2).float().div_(255)

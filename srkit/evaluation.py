@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from srkit.dataset import find_pictures
+from srkit.data.pairs import read_lr
+from srkit.data.sources import find_pictures
 from srkit.degradations import BICUBIC
 from srkit.files import SrkitError, replacing
 from srkit.generator import count_parameters, multiply_adds
@@ -37,7 +38,6 @@ from srkit.metrics import (
     ssim_rgb,
     ssim_y,
 )
-from srkit.pairs import read_lr
 from srkit.resize import imresize
 
 __all__ = ["bicubic", "costs", "enlarge", "evaluate", "lr_of", "psnr_y", "ssim_y", "summary", "super_resolve"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from srkit import ranks
+from srkit import distributed
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
 from srkit.losses import gradient_penalty
@@ -134,7 +134,7 @@ class Learner:
         self, optimizer: Any, network: nn.Module, terms: dict[str, Tensor], number: int, clip: float | None = None
     ) -> Tensor:
         """Move the network by its gradients, if all is finite; returns their norm."""
-        ranks.mean_gradients(network)
+        distributed.mean_gradients(network)
         self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
         watched = {f"{name} loss": value for name, value in terms.items()}
@@ -195,7 +195,7 @@ class Learner:
             mean.copy_(now)
 
     def _place(self, network: nn.Module) -> nn.Module:
-        if ranks.world() > 1 and self.device.type == "cuda":
+        if distributed.world() > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return network.to(self.device, memory_format=torch.channels_last).train()
 

@@ -13,22 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from srkit import __version__, ranks
-from srkit.chapters import home
-from srkit.dataset import Photographs, decode, decode_all, find_photographs
+from srkit import __version__, distributed
+from srkit.data.pairs import read_lr
+from srkit.data.sources import Photographs, find_photographs
+from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
 from srkit.evaluation import lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
 from srkit.health import findings
 from srkit.images import crop_to_multiple, write_image
-from srkit.pairs import read_lr
-from srkit.patches import Patches
+from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, describe, find_recipe
-from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
-from srkit.trouble import explained, stop_asked
+from srkit.stopping import explained, stop_asked
 
 TERMS = ("pixel", "perceptual", "checkerboard", "adversarial", "discriminator", "d_hr", "d_sr")
 TERMS += ("grad_norm", "d_grad_norm", "red", "green", "blue")  # the colours: mean of SR - HR
@@ -73,7 +72,7 @@ def train(
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
     recipe = fit(find_recipe(recipe), profile, scale, crop)
     recipe = replace(recipe, batch=batch or recipe.batch)
-    device = ranks.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
     photographs = find_photographs(data, recipe.scale)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
@@ -86,10 +85,10 @@ def train(
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
     patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr)
     valid = validation(photographs, recipe, *profile.validate_on)
-    ranks.any_of(False, device)  # all have looked at what is there before one changes it
+    distributed.any_of(False, device)  # all have looked at what is there before one changes it
     with explained(run.folder, recipe):
         learner = Learner(recipe, device, seed, profile.compile, accumulate, precision)
-        if ranks.rank() == 0:
+        if distributed.rank() == 0:
             if not going_on:
                 run.clear()
             how = {"device": _device_name(device), "precision": learner.precision, "accumulate": accumulate}
@@ -98,13 +97,13 @@ def train(
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
-        ranks.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
+        distributed.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
         trainer = Trainer(learner, profile, patches, valid, run)
         trainer.fit(on_log, until)
-        if ranks.rank() == 0:
+        if distributed.rank() == 0:
             health = findings(run.history()) if (run.folder / "history.csv").exists() else {}
             run.write_config(run.config | {"seconds": round(trainer.seconds, 1), "health": health})
-    if max_minutes and not run.done and ranks.rank() == 0:
+    if max_minutes and not run.done and distributed.rank() == 0:
         print(f"The {max_minutes:g} minutes are over: {trainer.how_to_go_on()}")
     return run
 
@@ -125,7 +124,7 @@ class Trainer:
     def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
         """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
         self._restore()
-        if find_spec("tensorboard") and ranks.rank() == 0:
+        if find_spec("tensorboard") and distributed.rank() == 0:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and not everybody's
 
             self.board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.step + 1)
@@ -139,7 +138,7 @@ class Trainer:
                     if self.step == start > 0:
                         self.learner.begin(phase)
                     halt = self._train(phase, start, reader, asked, on_log)
-                if self.step == end and ranks.rank() == 0:
+                if self.step == end and distributed.rank() == 0:
                     save_weights(self.learner.ema, self.run.weights(phase.name))
                 if halt:
                     break
@@ -153,7 +152,7 @@ class Trainer:
     ) -> bool:
         end, logged, halt = start + phase.steps, (self.step, self.seconds), False
         bar = Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start)
-        bar.show = bar.show if ranks.rank() == 0 else lambda *_: None
+        bar.show = bar.show if distributed.rank() == 0 else lambda *_: None
         with bar:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
@@ -169,16 +168,16 @@ class Trainer:
                     seconds = self.seconds + time.perf_counter() - began
                     speed = (self.step - logged[0]) * self.recipe.batch / (seconds - logged[1])
                     row = {"phase": phase.name, "step": self.step, "seconds": seconds, "images_per_second": speed}
-                    row |= {"lr": rate} | ranks.mean(values, self.learner.device)
-                    if ranks.rank() == 0:
+                    row |= {"lr": rate} | distributed.mean(values, self.learner.device)
+                    if distributed.rank() == 0:
                         note = self._log(row, phase, validating)
                         if on_log:
                             on_log(self.run)
                 self.seconds += time.perf_counter() - began
                 if logging:
                     logged = self.step, self.seconds
-                if logging or ranks.world() == 1:  # several processes must agree on it, which costs them time
-                    halt = ranks.any_of(asked(), self.learner.device)
+                if logging or distributed.world() == 1:  # several processes must agree on it, which costs them time
+                    halt = distributed.any_of(asked(), self.learner.device)
                 if validating or halt:
                     self.learner.check()
                     self._save()
@@ -189,7 +188,7 @@ class Trainer:
         return f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pair = self.patches.batch(step, self.recipe.batch, (ranks.rank(), ranks.world()))
+        pair = self.patches.batch(step, self.recipe.batch, (distributed.rank(), distributed.world()))
         return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
     def validate(self, phase: Phase) -> float:
@@ -213,7 +212,7 @@ class Trainer:
         return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *findings(self.run.history())]) if validating else None
 
     def _save(self) -> None:
-        if ranks.rank() > 0:
+        if distributed.rank() > 0:
             return
         numbers = {"step": self.step, "seconds": self.seconds, "random": torch.get_rng_state()}
         numbers["history"] = self.run.history_text()
@@ -225,8 +224,8 @@ class Trainer:
         state = self.run.load_checkpoint()
         first = self.recipe.phases[0]
         shared = self.run.weights(first.name)  # without a checkpoint, another run's; see Run.share_first_phase
-        ranks.any_of(False, self.learner.device)  # all have read it before one goes on
-        if ranks.rank() == 0:
+        distributed.any_of(False, self.learner.device)  # all have read it before one goes on
+        if distributed.rank() == 0:
             self.run.clear_unfinished()
             if not state:
                 self.run.cut_history(first.steps if shared.exists() else 0)
@@ -240,7 +239,7 @@ class Trainer:
             self.learner.load_state_dict(state, self.recipe.phases[int(np.searchsorted(ends, state["step"]))])
             self.step, self.seconds = state["step"], state["seconds"]
             torch.set_rng_state(state["random"])
-            if ranks.rank() == 0:
+            if distributed.rank() == 0:
                 self.run.write_history(state["history"])
         except (KeyError, RuntimeError, ValueError, IndexError) as error:
             raise SrkitError(

@@ -5,8 +5,8 @@ import pytest
 from matplotlib import pyplot as plt
 from skimage.data import chelsea
 
-from srkit import comparison, shipped
-from srkit.chapters import recipe_names
+from srkit import comparison, pretrained
+from srkit.course.notebooks import recipe_names
 from srkit.evaluation import evaluate, psnr_y
 from srkit.figures import compare
 from srkit.files import SrkitError
@@ -15,12 +15,12 @@ from srkit.images import write_image
 from srkit.recipes import RECIPES, SRGAN, describe
 from srkit.runs import Run, save_weights
 
-WEIGHTS = shipped.FOLDER
+WEIGHTS = pretrained.FOLDER
 
 
 @pytest.fixture(autouse=True)
 def _tidy(monkeypatch, tmp_path):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing shipped")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "nothing shipped")
     yield
     plt.close("all")
 
@@ -73,9 +73,9 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
     assert list(networks) == ["srgan, psnr phase", "srgan, gan phase"]
     assert "no more" in caption
 
-    monkeypatch.setattr(shipped, "FOLDER", WEIGHTS)
+    monkeypatch.setattr(pretrained, "FOLDER", WEIGHTS)
     networks, caption = comparison.worth_judging(run)
-    card = next(card for card in shipped.shipped() if card["scale"] == 4)
+    card = next(card for card in pretrained.shipped() if card["scale"] == 4)
     assert f"{card['recipe']['name']} (shipped), {card['phase']} phase" in networks
     assert "no more" not in caption
     assert f"{card['steps']:,} steps" in caption

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from srkit import dataset
-from srkit.dataset import decode, decode_all, find_photographs, stored
+from srkit.data.sources import find_photographs
+from srkit.dataset import decode, decode_all, stored
 from srkit.files import SrkitError
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srkit.dataset import decode, find_photographs
+from srkit.data.sources import find_photographs
+from srkit.dataset import decode
 from srkit.degradations import (
     Bicubic,
     BlurDown,

@@ -10,7 +10,7 @@ from torch import nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from srkit.cli import main
-from srkit.dataset import find_pictures
+from srkit.data.sources import find_pictures
 from srkit.evaluation import bicubic, costs, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, luma, read_image, to_tensor, write_image

@@ -19,8 +19,8 @@ from skimage import data
 from srkit.cli import main
 from srkit.files import SrkitError
 from srkit.generator import SRResNet
+from srkit.image_files import read_picture
 from srkit.images import read_image
-from srkit.pictures import read_picture
 from srkit.upscaling import upscale_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")

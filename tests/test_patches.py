@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from srkit.dataset import Patches, dihedral
 from srkit.degradations import Bicubic, Camera
 from srkit.files import SrkitError
 from srkit.images import to_tensor
-from srkit.patches import Patches, dihedral
 
 
 def ramp(height, width, offset=0):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.dataset import decode, find_photographs
+from srkit.data.sources import find_photographs
+from srkit.dataset import decode
 from srkit.discriminator import ConvCritic, SRGANDiscriminator
 from srkit.evaluation import evaluate, lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError

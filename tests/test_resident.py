@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.patches import Patches
-from srkit.resident import ResidentPatches, fits
+from srkit.dataset import Patches, ResidentPatches, fits
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from srkit import training
-from srkit.dataset import decode, find_photographs
+from srkit.data.sources import find_photographs
+from srkit.dataset import Patches, decode
 from srkit.files import SrkitError
 from srkit.generator import sharpen
-from srkit.patches import Patches
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES, Phase
 from srkit.runs import Run

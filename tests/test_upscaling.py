@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torchvision.io import ImageReadMode, decode_png
 
 import srkit
-from srkit import shipped
+from srkit import pretrained
 from srkit.cli import main
 from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate, sharpen
+from srkit.image_files import Picture, read_picture, write_picture
 from srkit.images import read_image, to_image, to_tensor
-from srkit.pictures import Picture, read_picture, write_picture
 from srkit.recipes import RECIPES, describe
 from srkit.resize import imresize
 from srkit.runs import Run, save_weights
@@ -168,7 +168,7 @@ def test_a_recipe_that_sharpens_does_so_once_and_without_seams(tmp_path, photo):
 
 def test_a_name_is_that_of_the_weights_that_srkit_ships(photo):
     with torch.no_grad():
-        plain = to_image(shipped.load("srresnet_light", 4)(to_tensor(photo)))
+        plain = to_image(pretrained.load("srresnet_light", 4)(to_tensor(photo)))
     np.testing.assert_array_equal(upscale(photo, "srresnet_light"), plain)
 
 
@@ -188,7 +188,7 @@ def test_alpha_lies_between_the_phases_of_a_run(tmp_path, photo):
 
 def test_a_shipped_gan_finds_its_psnr_weights_by_another_name(tmp_path, photo, monkeypatch):
     """As srkit ships them: those of srgan_light go on from srresnet_light's."""
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     networks = []
     for name, phase in (("srresnet_light", "psnr"), ("srgan_light", "gan")):
         network = RECIPES[name].generator(scale=4).eval()
@@ -369,8 +369,8 @@ def test_weights_say_themselves_what_they_are_of(tmp_path, photo):
     mine = a_run(tmp_path / "run", phases=("psnr", "gan"), sharpening=0.4)
     opened = open_weights(mine.weights("gan"))
     np.testing.assert_array_equal(upscale(photo, opened), upscale(photo, mine.generator("gan")))
-    card = json.loads((shipped.FOLDER / "srresnet_light-x4-psnr.json").read_text())
-    network = open_weights(shipped.FOLDER / card["file"])
+    card = json.loads((pretrained.FOLDER / "srresnet_light-x4-psnr.json").read_text())
+    network = open_weights(pretrained.FOLDER / card["file"])
     np.testing.assert_array_equal(upscale(photo, network), upscale(photo, "srresnet_light"))
 
 

@@ -14,9 +14,9 @@ from benchmarks.plain import PlainSRGAN, PlainSRResNet, loader
 from PIL import Image
 from skimage import data
 
-from srkit.dataset import decode_all, find_photographs
+from srkit.data.sources import find_photographs
+from srkit.dataset import Patches, decode_all
 from srkit.generator import multiply_adds
-from srkit.patches import Patches
 from srkit.recipes import RECIPES
 from srkit.steps import Learner
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import drag, pixels, place_in
 from PIL import Image
 
-from srkit.slider import CompareSlider
+from srkit.apps.slider import CompareSlider
 
 SIZE = 48, 64  # height and width; the frame shows 13 screen pixels a picture pixel
 UNIT = 13

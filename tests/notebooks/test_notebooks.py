@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srkit.chapters import Chapter, read_chapter
+from srkit.course.notebooks import Chapter, read_chapter
 from srkit.files import SrkitError
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"

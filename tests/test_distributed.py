@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srkit import ranks
+from srkit import distributed
 from srkit.files import SrkitError
 from srkit.runs import Run
 from srkit.training import train
@@ -16,7 +16,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-from test_ranks import trained
+from test_distributed import trained
 torch.set_num_threads(1)
 trained(sys.argv[2])
 """
@@ -52,16 +52,16 @@ def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
 
 def test_outside_torchrun_there_is_one_process_and_nothing_to_share(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert ranks.begin(3, "cpu") == "cpu"
-    assert (ranks.world(), ranks.rank()) == (1, 0)
-    assert ranks.any_of(True, torch.device("cpu")) is True
+    assert distributed.begin(3, "cpu") == "cpu"
+    assert (distributed.world(), distributed.rank()) == (1, 0)
+    assert distributed.any_of(True, torch.device("cpu")) is True
 
 
 def test_what_cannot_be_shared_is_refused_in_a_sentence(monkeypatch):
     for name, value in {"WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SrkitError, match="batch of 16 is not divisible by 3 processes: use --batch 18"):
-        ranks.begin(16)
+        distributed.begin(16)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(SrkitError, match="3 processes share 2 GPUs: use --nproc_per_node=2"):
-        ranks.begin(18)
+        distributed.begin(18)

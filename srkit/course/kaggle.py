@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from srkit import __version__
-from srkit.chapters import chapters, choose, home, inputs, read_chapter, recipe_names
-from srkit.fetch import kaggle
+from srkit.course.notebooks import chapters, choose, read_chapter, recipe_names
+from srkit.data.download import kaggle
+from srkit.data.registry import find_data
 from srkit.files import SrkitError, replacing
-from srkit.named import find_data
+from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
 REPOSITORY = "srkit/srkit"  # on GitHub
@@ -29,12 +30,12 @@ pip += ["--find-links", os.path.dirname(wheels[-1])] if wheels else []
 subprocess.run([*pip, "--no-deps", *(wheels[-1:] or ["srkit=={__version__}"])], check=True)
 
 import torch
-from srkit.doctor import missing_packages
+from srkit.course.doctor import missing_packages
 
 if missing_packages():
     subprocess.run([*pip, *missing_packages(), f"torch=={{torch.__version__}}"], check=True)
 """
-FETCH = "\nfrom srkit.fetch import fetch\n\nfetch({data!r})\n"
+FETCH = "\nfrom srkit.data.download import fetch\n\nfetch({data!r})\n"
 
 
 def badges(name: str) -> list[str]:

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srkit import fetch, named
 from srkit.cli import main
-from srkit.dataset import find_images, find_photographs
+from srkit.data import download, registry
+from srkit.data.registry import NAMED, Archive, Named
+from srkit.data.sources import find_images, find_photographs
 from srkit.files import SrkitError
-from srkit.named import NAMED, Archive, Named
 
 
 def png(seed: int, size: tuple[int, int] = (20, 16)) -> bytes:
@@ -122,7 +122,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("SRKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SRKIT_INPUTS", str(tmp_path / "input"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(named, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(registry, "home", lambda: tmp_path / "home")
     return tmp_path
 
 
@@ -142,7 +142,7 @@ def whole(folder: Path) -> bool:
 @pytest.mark.parametrize("file", ["set.zip", "set.tar.gz"])
 @pytest.mark.parametrize("ways", [["good"], ["missing", "good"], ["moved"], ["unsized"], ["cut", "good"], ["cut-once"]])
 def test_a_set_comes_whole_from_hosts_that_can_be_coped_with(host, ways, file):
-    folder = fetch.fetch(record(host, *ways, file=file))
+    folder = download.fetch(record(host, *ways, file=file))
     assert whole(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     facts = manifest["pictures"]["set/1.png"]
@@ -152,7 +152,7 @@ def test_a_set_comes_whole_from_hosts_that_can_be_coped_with(host, ways, file):
         "bytes": len(PICTURES["set/1.png"]),
         "sha256": hashlib.sha256(PICTURES["set/1.png"]).hexdigest(),
     }
-    assert fetch.verify(folder) == []
+    assert download.verify(folder) == []
 
 
 def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
@@ -160,9 +160,9 @@ def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
     right = record(host, "good")
     wrong = f"{host.url}/good/other.zip"
     both = replace(right, archives=(replace(right.archives[0], urls=(wrong, *right.archives[0].urls)),))
-    assert whole(fetch.fetch(both))
+    assert whole(download.fetch(both))
     with pytest.raises(SrkitError, match=r"another file than expected, by its MD5"):
-        fetch.fetch(replace(right, name="wrong", archives=(replace(right.archives[0], urls=(wrong,)),)))
+        download.fetch(replace(right, name="wrong", archives=(replace(right.archives[0], urls=(wrong,)),)))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
 )
 def test_a_host_that_cannot_be_coped_with_ends_in_one_sentence_and_no_folder(host, places, way, words):
     with pytest.raises(SrkitError, match=words) as error:
-        fetch.fetch(record(host, way), patience=0.5)
+        download.fetch(record(host, way), patience=0.5)
     assert "set.zip" in str(error.value)
     assert "\n" not in str(error.value)
     assert not (places / "data" / "made").exists()
@@ -188,19 +188,19 @@ def test_a_host_that_cannot_be_coped_with_ends_in_one_sentence_and_no_folder(hos
 
 def test_a_host_that_is_not_there_is_named():
     with pytest.raises(SrkitError, match=r"127\.0\.0\.1:1: .*refused"):
-        fetch.fetch(Named("gone", "", "", archives=(Archive(("http://127.0.0.1:1/gone.zip",)),)))
+        download.fetch(Named("gone", "", "", archives=(Archive(("http://127.0.0.1:1/gone.zip",)),)))
 
 
 @pytest.mark.parametrize(("way", "second"), [("cut-once", True), ("forgetful", True)])
 def test_a_download_that_was_cut_goes_on_where_it_stopped_or_starts_cleanly(host, way, second):
-    assert whole(fetch.fetch(record(host, way)))
+    assert whole(download.fetch(record(host, way)))
     half = len(host.files["set.zip"]) // 2
     assert host.asked == [(way, None), (way, f"bytes={half}-")], "the second request asks for the rest"
 
 
 def test_without_a_checksum_a_download_is_never_pieced_together(host):
     with pytest.raises(SrkitError, match="cut after"):
-        fetch.fetch(record(host, "cut", md5=False))
+        download.fetch(record(host, "cut", md5=False))
     assert {wanted for _, wanted in host.asked} == {None}
 
 
@@ -219,7 +219,7 @@ OUTSIDE = {
 def test_an_archive_that_leads_out_of_its_folder_is_refused(host, places, file):
     host.files.update(OUTSIDE)
     with pytest.raises(SrkitError, match=rf"{file} holds .*, which leads out of its folder"):
-        fetch.fetch(record(host, "good", file=file))
+        download.fetch(record(host, "good", file=file))
     assert not list(places.rglob("evil*"))
     assert not (places / "data" / "made").exists()
 
@@ -230,9 +230,9 @@ def test_a_damaged_archive_is_named_and_fetched_anew(host, file, content):
     good = host.files[file]
     host.files[file] = good[: len(good) * 2 // 3] if content == "cut" else b"<html>not found</html>"
     with pytest.raises(SrkitError, match=rf"{file} is damaged"):
-        fetch.fetch(record(host, "good", file=file, md5=False))
+        download.fetch(record(host, "good", file=file, md5=False))
     host.files[file] = good
-    assert whole(fetch.fetch(record(host, "good", file=file, md5=False)))
+    assert whole(download.fetch(record(host, "good", file=file, md5=False)))
 
 
 def test_a_picture_that_does_not_open_is_named_left_out_and_counted(host):
@@ -240,7 +240,7 @@ def test_a_picture_that_does_not_open_is_named_left_out_and_counted(host):
         PICTURES | {"set/cut.png": png(7)[:100], "set/._0.png": b"a Mac's", "notes.txt": b""}
     )
     with pytest.warns(UserWarning, match="left out|do not open") as said:
-        folder = fetch.fetch(record(host, "good"))
+        folder = download.fetch(record(host, "good"))
     said = [str(each.message) for each in said]
     assert any("cut.png does not open as a picture" in each for each in said)
     assert "1 of 4 pictures of made do not open." in said
@@ -249,41 +249,41 @@ def test_a_picture_that_does_not_open_is_named_left_out_and_counted(host):
 
 
 def test_where_no_checksum_is_known_the_number_of_pictures_must_be_right(host):
-    assert fetch.fetch(record(host, "good", md5=False, pictures=3))
+    assert download.fetch(record(host, "good", md5=False, pictures=3))
     with pytest.raises(SrkitError, match="came with 3 pictures, and it has 5"):
-        fetch.fetch(replace(record(host, "good", md5=False, pictures=5), name="five"))
+        download.fetch(replace(record(host, "good", md5=False, pictures=5), name="five"))
 
 
 def test_verify_names_what_differs(host):
-    folder = fetch.fetch(record(host, "good"))
+    folder = download.fetch(record(host, "good"))
     (folder / "set" / "0.png").unlink()
     (folder / "set" / "1.png").write_bytes(png(50))
     (folder / "set" / "new.png").write_bytes(png(51))
-    assert fetch.verify(folder) == [
+    assert download.verify(folder) == [
         "set/0.png is missing",
         "set/1.png is not what was fetched",
         "set/new.png was added",
     ]
     (folder / "manifest.json").unlink()
     with pytest.raises(SrkitError, match=r"has no manifest\.json"):
-        fetch.verify(folder)
+        download.verify(folder)
 
 
 def test_an_archive_is_kept_when_asked_and_then_not_fetched_again(host, places):
     made = record(host, "good")
-    folder = fetch.fetch(made, keep_archive=True)
+    folder = download.fetch(made, keep_archive=True)
     kept = places / "data" / "archives" / "made" / "set.zip"
     assert kept.read_bytes() == host.files["set.zip"]
     (folder / "manifest.json").unlink()
     folder.rename(places / "elsewhere")
-    fetch.fetch(made)
+    download.fetch(made)
     assert len(host.asked) == 1
     assert not kept.exists()
 
 
 def fetch_it(made: Named, begin) -> None:
     begin.wait()
-    fetch.fetch(made)
+    download.fetch(made)
 
 
 def test_two_processes_that_ask_at_once_fetch_once(host, places):
@@ -303,7 +303,7 @@ def test_a_folder_half_made_by_a_killed_process_is_made_anew(host, places):
     left = places / "data" / ".made-new" / "set"
     left.mkdir(parents=True)
     (left / "old.png").write_bytes(png(1))
-    assert whole(fetch.fetch(record(host, "good")))
+    assert whole(download.fetch(record(host, "good")))
 
 
 # The table
@@ -314,8 +314,8 @@ def test_every_md5_of_the_table_is_one_and_every_archive_has_an_address():
     assert all(len(archive.md5) == 32 and int(archive.md5, 16) for archive in archives if archive.md5)
     assert all(url.startswith("https://") for archive in archives for url in archive.urls)
     assert len({archive.md5 for archive in archives if archive.md5}) == len([a for a in archives if a.md5])
-    assert len({md5 for both in named.MD5.values() for md5 in both}) == 18
-    assert {archive.name for archive in archives} >= {f"DIV2K_valid_{what}.zip" for what in named.MD5}
+    assert len({md5 for both in registry.MD5.values() for md5 in both}) == 18
+    assert {archive.name for archive in archives} >= {f"DIV2K_valid_{what}.zip" for what in registry.MD5}
     for each in NAMED.values():
         assert each.cite
         assert each.licence
@@ -335,9 +335,9 @@ def test_an_explicit_path_comes_before_srkit_data_before_kaggles_inputs_before_d
     for place in order:
         place.mkdir(parents=True)
     for place in order:
-        assert named.locate("set5").resolve() == place
+        assert registry.locate("set5").resolve() == place
         place.rmdir()
-    assert named.locate("set5") is None
+    assert registry.locate("set5") is None
 
 
 @pytest.mark.parametrize("place", ["input/my-set", "input/datasets/me/my-set", "data/me-my-set"])
@@ -348,7 +348,7 @@ def test_a_data_set_of_kaggle_is_found_where_kaggle_puts_it(places, place):
         path.write_bytes(png(n))
     found = find_photographs("kaggle:me/my-set")
     assert len(found.train) == 2
-    assert named.locate("kaggle:somebody-else/my-set") == (places / place if place == "input/my-set" else None)
+    assert registry.locate("kaggle:somebody-else/my-set") == (places / place if place == "input/my-set" else None)
 
 
 def test_what_is_not_here_or_unknown_is_said_with_the_way_out(places):
@@ -404,11 +404,11 @@ def client(places, monkeypatch):
 
 
 def test_a_data_set_of_kaggle_is_fetched_by_kaggles_client(client):
-    folder = fetch.fetch("kaggle:me/my-set")
+    folder = download.fetch("kaggle:me/my-set")
     assert folder == client / "data" / "me-my-set"
     assert whole(folder)
     assert (client / "log").read_text().startswith("datasets download me/my-set -p ")
-    assert fetch.fetch("kaggle:me/my-set") == folder
+    assert download.fetch("kaggle:me/my-set") == folder
     assert len((client / "log").read_text().splitlines()) == 1
 
 
@@ -418,7 +418,7 @@ def test_a_data_set_of_kaggle_is_fetched_by_kaggles_client(client):
 def test_a_client_without_a_token_or_a_right_says_so_in_one_sentence(client, monkeypatch, says, words):
     monkeypatch.setenv("SAYS", says)
     with pytest.raises(SrkitError, match=words):
-        fetch.fetch("kaggle:me/my-set")
+        download.fetch("kaggle:me/my-set")
 
 
 def test_the_command_lists_fetches_and_verifies(client, capsys):
@@ -442,4 +442,4 @@ def test_the_command_lists_fetches_and_verifies(client, capsys):
 def test_nothing_is_warned_of_where_all_is_well(host):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fetch.fetch(record(host, "good"))
+        download.fetch(record(host, "good"))

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, distributions, requires, ve
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srkit.chapters import home
 from srkit.files import SrkitError
+from srkit.paths import home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,8 @@ def _too_old(device: str) -> str:
 
 
 def _starter_set() -> tuple[str, str, str, str]:
-    from srkit.dataset import decode, find_photographs
+    from srkit.data.sources import find_photographs
+    from srkit.dataset import decode
 
     try:
         photographs = find_photographs("starter")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from srkit.chapters import chapters, choose, read_chapter
 from srkit.cli import main
-from srkit.course import run_course
+from srkit.course.notebooks import chapters, choose, read_chapter
+from srkit.course.runner import run_course
 from srkit.files import SrkitError
 
 PARAMETERS = """PROFILE: str = "smoke"
@@ -199,7 +199,7 @@ def test_the_command_line_says_one_sentence_and_its_status(capsys, monkeypatch):
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("srkit.course.run_course", stop)
+    monkeypatch.setattr("srkit.course.runner.run_course", stop)
     capsys.readouterr()
     assert main(["course"]) == 130
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -211,7 +211,7 @@ def test_ctrl_c_stops_the_kernel_and_keeps_the_notebook(tmp_path):
     wait = "Path('pid').write_text(str(os.getpid()))\ntry:\n    time.sleep(60)\nfinally:\n    Path('tidied').touch()"
     write_notebook(tmp_path / "notebooks", "00_first", code, wait, DRAW)
     script = (
-        "import sys, srkit.course as c, srkit.cli as cli\n"
+        "import sys, srkit.course.runner as c, srkit.cli as cli\n"
         "run = c.run_course\n"
         f"c.run_course = lambda *a, **k: run(notebooks={str(tmp_path / 'notebooks')!r}, "
         f"runs={str(tmp_path / 'runs')!r}, figures={str(tmp_path / 'figures')!r})\n"
@@ -236,7 +236,7 @@ def test_ctrl_c_stops_the_kernel_and_keeps_the_notebook(tmp_path):
 
 
 def test_doctor_answers_every_line(monkeypatch, tmp_path, capsys):
-    from srkit.course import doctor
+    from srkit.course.doctor import doctor
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     rows = doctor()
@@ -252,6 +252,6 @@ def test_doctor_answers_every_line(monkeypatch, tmp_path, capsys):
 
 def test_importing_the_command_line_is_quick():
     heavy = "{'torch', 'pandas', 'papermill', 'matplotlib'}"
-    code = f"import srkit.cli, srkit.course, sys; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import srkit.cli, srkit.course.runner, sys; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

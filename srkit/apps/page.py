@@ -5,8 +5,8 @@ import errno
 import socket
 from pathlib import Path
 
-from srkit.chapters import home
 from srkit.files import SrkitError
+from srkit.paths import home
 
 RELOAD_SECONDS = 3  # so long a newcomer waits for a place: who reloads the page gives up the old one meanwhile
 

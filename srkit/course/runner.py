@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.chapters import Chapter, chapters, check_parameters, choose, home, recipe_names
-from srkit.doctor import doctor
+from srkit.course.doctor import doctor
+from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, recipe_names
 from srkit.files import SrkitError
+from srkit.paths import home
 from srkit.progress import Progress
 
 __all__ = ["Done", "chapters", "doctor", "home", "run_course"]
@@ -49,7 +50,7 @@ def run_course(
     Raises SrkitError before anything runs for an unknown name, bad data or a folder that cannot be written; and in the
     middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
     """
-    from srkit.dataset import find_photographs
+    from srkit.data.sources import find_photographs
     from srkit.profiles import find_profile
 
     settings = settings or {}
@@ -179,7 +180,7 @@ def _own_kernel(started: list) -> type:
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            package = str(Path(__file__).resolve().parent.parent)
+            package = str(Path(__file__).resolve().parents[2])
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
             return KernelSpec(
                 argv=[

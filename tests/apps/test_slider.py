@@ -12,8 +12,8 @@ from PIL import Image
 from traitlets import TraitError
 
 import srkit
+from srkit.apps.slider import CompareSlider
 from srkit.files import SrkitError
-from srkit.slider import CompareSlider
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import srkit
-from srkit import shipped
-from srkit.app import as_page
-from srkit.chapters import chapters
+from srkit import pretrained
+from srkit.apps.page import as_page
+from srkit.apps.playground import Limits, Mix, Playground, System, find_systems, read_upload, within
+from srkit.course.notebooks import chapters
 from srkit.evaluation import enlarge, evaluate, lr_of
 from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate
-from srkit.playground import Limits, Mix, Playground, System, find_systems, read_upload, within
 from srkit.profiles import PROFILES
 from srkit.training import train
 
@@ -90,7 +90,7 @@ def test_own_runs_come_first_and_those_of_smoke_last(tmp_path):
 
 
 def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_path, monkeypatch):
-    cards = {(card["recipe"]["name"], card["scale"], card["phase"]): card for card in shipped.shipped()}
+    cards = {(card["recipe"]["name"], card["scale"], card["phase"]): card for card in pretrained.shipped()}
     card = cards["srresnet_light", 4, "psnr"]
     weights = {name: value.clone() for name, value in srkit.load("srresnet_light", 4, "psnr").state_dict().items()}
     for name, phase in {"srresnet_light": "psnr", "srgan_light": "gan"}.items():
@@ -98,7 +98,7 @@ def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_
         save_file(weights, path)
         more = {"file": path.name, "phase": phase, "recipe": card["recipe"] | {"name": name}}
         (tmp_path / f"{name}.json").write_text(json.dumps(card | more))
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     (system,) = find_systems(tmp_path / "no runs")
     assert system.label == "srresnet_light (shipped)"
     assert system.gan.args == ("srgan_light", 4, "gan")
@@ -206,7 +206,7 @@ def test_an_answer_that_takes_too_long_is_stopped_and_the_next_one_comes(files, 
     play = Playground(files, systems, Limits(seconds=0.3))
     before = play.pictures
     with monkeypatch.context() as patch:
-        patch.setattr("srkit.playground.upscale", lambda lr, network: time.sleep(30))
+        patch.setattr("srkit.apps.playground.upscale", lambda lr, network: time.sleep(30))
         play.alpha.value = 0.2
     assert "more than 0.3 seconds and was stopped" in play.said
     assert play.pictures is before

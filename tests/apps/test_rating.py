@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from srkit.apps.rating import GRADES, Study, correlations, invented_votes, opinions
 from srkit.files import SrkitError
-from srkit.mos import GRADES, Study, correlations, invented_votes, opinions
 
 
 @pytest.fixture

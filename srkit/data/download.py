@@ -21,11 +21,11 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from srkit.chapters import data_folder
-from srkit.dataset import find_pictures
+from srkit.data.registry import Archive, Named, find_data, locate
+from srkit.data.sources import find_pictures
 from srkit.files import SrkitError, replacing
 from srkit.images import SUFFIXES, read_image
-from srkit.named import Archive, Named, find_data, locate
+from srkit.paths import data_folder
 from srkit.progress import Progress
 
 SLOWEST = 64_000  # bytes that must come within the time that a host is waited for

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from srkit import doctor
+from srkit.course import doctor
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 from skimage import data
 
 from srkit.cli import main
+from srkit.data.audit import alike, fingerprint, jpeg_quality, report
 from srkit.files import SrkitError
-from srkit.report import alike, fingerprint, jpeg_quality, report
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.chapters import data_folder, home, inputs
 from srkit.files import SrkitError
+from srkit.paths import data_folder, home, inputs
 
 DIV2K_HOSTS = (
     "https://data.vision.ee.ethz.ch/cvl/DIV2K",

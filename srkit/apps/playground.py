@@ -22,12 +22,12 @@ from PIL import Image
 from torch import nn
 from traitlets import Bytes, Int, Unicode
 
+from srkit.apps.slider import CompareSlider
 from srkit.evaluation import enlarge, lr_of, psnr_y, ssim_y
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, read_image
+from srkit.pretrained import load, shipped_systems
 from srkit.runs import find_runs
-from srkit.shipped import load, shipped_systems
-from srkit.slider import CompareSlider
 from srkit.upscaling import upscale
 
 LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srkit.dataset import all_photographs, find_photographs
+from srkit.data.registry import NAMED
+from srkit.data.sources import all_photographs, find_photographs
 from srkit.files import SrkitError
 from srkit.images import read_image
-from srkit.named import NAMED
 
 ALIKE = 32  # of 256 bits: two pictures whose hashes differ in no more show the same scene
 BLOCKS = 85  # JPEG quality below which a network learns to draw the blocks too

@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from srkit import pairs, training
+from srkit import training
 from srkit.cli import main
-from srkit.dataset import decode, find_images, find_photographs
+from srkit.data import pairs
+from srkit.data.sources import find_images, find_photographs
+from srkit.dataset import Patches, decode
 from srkit.evaluation import enlarge, lr_of, psnr_y
 from srkit.files import SrkitError
 from srkit.images import read_image, write_image
-from srkit.patches import Patches
 from srkit.profiles import find_profile, fit
 from srkit.recipes import find_recipe
 
@@ -216,7 +217,7 @@ def test_training_on_pairs_takes_the_given_lr_and_so_does_its_score(photographs,
 
 
 def test_a_given_lr_of_another_size_is_refused():
-    path = Path(__file__).with_name("conftest.py")
+    path = Path(__file__)
     with pytest.raises(SrkitError, match="does not open"):
         pairs.read_lr(path, ramp(8, 8), 2)
 

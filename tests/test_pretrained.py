@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file
 
 import srkit
-from srkit import shipped
+from srkit import pretrained
+from srkit.data.audit import alike, fingerprint
 from srkit.evaluation import evaluate
 from srkit.files import SrkitError
 from srkit.images import read_image
 from srkit.profiles import PROFILES
-from srkit.report import alike, fingerprint
 from srkit.runs import load_weights
 from srkit.training import train
 
-CARDS = shipped.shipped()
+CARDS = pretrained.shipped()
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
 def test_every_shipped_network_loads_and_its_card_is_whole(card):
     network = srkit.load(card["recipe"]["name"], card["scale"], card["phase"])
     assert network(torch.rand(1, 3, 8, 9)).shape == (1, 3, 8 * card["scale"], 9 * card["scale"])
-    assert (shipped.FOLDER / card["file"]).stat().st_size < 12e6
+    assert (pretrained.FOLDER / card["file"]).stat().st_size < 12e6
     for fact in ("data", "licence", "steps", "seconds", "device", "seed", "commit", "scores"):
         assert card[fact] is not None, fact
 
@@ -45,7 +45,7 @@ def test_a_card_tells_the_score_that_the_protocol_gives(card, shared):
 
 
 def test_shipping_keeps_the_network_within_half_precision(run, tmp_path):
-    card = json.loads(shipped.ship(run, "psnr", {"licence": "none"}, tmp_path).read_text())
+    card = json.loads(pretrained.ship(run, "psnr", {"licence": "none"}, tmp_path).read_text())
     halves = load_file(tmp_path / card["file"])
     assert {value.dtype for value in halves.values() if value.is_floating_point()} == {torch.float16}
     before = run.generator()
@@ -66,8 +66,8 @@ def test_what_is_not_there_is_answered_with_what_is():
 
 
 def test_a_damaged_file_is_refused(run, tmp_path, monkeypatch):
-    card = shipped.ship(run, "psnr", {}, tmp_path)
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    card = pretrained.ship(run, "psnr", {}, tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     assert srkit.load("srresnet")
     weights = card.with_suffix(".safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import pytest
 
-from srkit import kaggle_kernels
-from srkit.chapters import chapters, read_chapter
-from srkit.chapters import home as home_of
 from srkit.cli import main
-from srkit.dataset import find_photographs
+from srkit.course import kaggle
+from srkit.course.kaggle import bring_back, build, push, text_of, with_badges, write_badges
+from srkit.course.notebooks import chapters, read_chapter
+from srkit.data.sources import find_photographs
 from srkit.files import SrkitError
-from srkit.kaggle_kernels import bring_back, build, push, text_of, with_badges, write_badges
+from srkit.paths import home as home_of
 from srkit.profiles import PROFILES
 from srkit.training import train
 
@@ -170,7 +170,7 @@ def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path
             raise SrkitError("there is none yet")
         return "done"
 
-    monkeypatch.setattr(kaggle_kernels, "kaggle", client)
+    monkeypatch.setattr(kaggle, "kaggle", client)
     out = tmp_path / "out"
     shutil.copytree(built, out)
     (out / "srkit-wheel").mkdir()
@@ -186,7 +186,7 @@ def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path
     ("more", "internet"), [({}, True), ({"wheel": True}, False), ({"wheel": True, "profile": "gpu"}, True)]
 )
 def test_the_internet_is_on_only_where_it_is_needed(tmp_path, monkeypatch, more, internet):
-    monkeypatch.setattr(kaggle_kernels, "_wheel", lambda folder, user: folder)
+    monkeypatch.setattr(kaggle, "_wheel", lambda folder, user: folder)
     build(tmp_path, "me", **{"profile": "smoke", "only": "00"} | more)
     metadata = json.loads((tmp_path / "srkit-00-start-here" / "kernel-metadata.json").read_text())
     assert metadata["enable_internet"] is internet
@@ -241,7 +241,7 @@ def test_an_output_that_is_not_attached_is_named(tmp_path):
 
 
 def test_the_command_line_and_the_notebooks_agree_on_the_projects_folder_without_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr("srkit.chapters.__file__", str(tmp_path / "site" / "srkit" / "chapters.py"))
+    monkeypatch.setattr("srkit.paths.__file__", str(tmp_path / "site" / "srkit" / "paths.py"))
     monkeypatch.chdir(tmp_path)
     assert home_of() == tmp_path, "nothing is here: the current folder"
     (tmp_path / "notebooks").mkdir()
@@ -303,7 +303,7 @@ def test_the_course_runs_on_kaggles_folders_without_a_network(tmp_path):
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
         return done.stdout
 
-    python("-c", kaggle_kernels.INSTALL)
+    python("-c", kaggle.INSTALL)
     assert python("-c", "import srkit; print(srkit.__file__)").strip() == str(site / "srkit" / "__init__.py")
     python("-m", "srkit", "course", "--profile", "smoke", "--data", "kaggle:me/my-photos")
     assert (working / "runs" / "srgan-smoke-s0-my-photos" / "generator-gan.safetensors").exists()

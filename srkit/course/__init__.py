@@ -1,0 +1,1 @@
+"""The course around the package: notebooks, runner, exercises, doctor, Kaggle."""

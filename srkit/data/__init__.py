@@ -1,0 +1,1 @@
+"""What a name or a folder of pictures means: named sets, downloads, pairs, splits, audits."""
