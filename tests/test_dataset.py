@@ -115,7 +115,7 @@ def test_a_large_set_is_decoded_once_into_a_file_that_gives_the_same_pixels(tmp_
         images, kept = decode_all(photographs, tmp_path / "cache")
     assert [path.name for path in images] == [p.name for p in photographs.train if p.name != "0broken.png"]
     assert all(np.array_equal(image, pixels[path]) for path, image in images.items())
-    monkeypatch.setattr(dataset, "read_image", None)  # the second time nothing is decoded
+    monkeypatch.setattr(dataset, "read_levels", None)  # the second time nothing is decoded
     again, _ = decode_all(photographs, tmp_path / "cache")
     assert all(np.array_equal(again[path], image) for path, image in images.items())
     assert all(isinstance(image.base, np.memmap) or isinstance(image, np.memmap) for image in again.values())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srkit.data.levels import read_levels
 from srkit.files import SrkitError
-from srkit.images import read_image
 
 # A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, GTmod12, lq ...
 LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res)", re.I)
@@ -61,10 +61,13 @@ def match(hr: Iterable[Path], lr: Iterable[Path], scale: int | None = None) -> t
     return pairs, [f"left out: {len(paths)} {what}: {listed(paths)}" for what, paths in left.items() if paths]
 
 
-def read_lr(path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
-    """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut."""
+def read_lr(path: Path, hr: np.ndarray, scale: int, white: int | None = None) -> np.ndarray:
+    """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut.
+
+    white: see `srkit.data.levels.read_levels`. Raises SrkitError where it has another size.
+    """
     height, width = (side // scale for side in hr.shape[:2])
-    lr = read_image(path)
+    lr, _ = read_levels(path, white)
     if not (0 <= lr.shape[0] - height <= 1 and 0 <= lr.shape[1] - width <= 1):
         raise SrkitError(f"{path} is {lr.shape[1]} x {lr.shape[0]}, and x{scale} wants {width} x {height}: replace it.")
     return lr[:height, :width]
@@ -77,9 +80,9 @@ def scales(hr: Path, lr: Path) -> list[int]:
     return [s for s in range(1, 17) if all(small in (large // s, -(-large // s)) for large, small in sides)]
 
 
-def listed(paths: Iterable[Path]) -> str:
+def listed(paths: Iterable[Path | str]) -> str:
     """The names of at most five files, and how many more there are."""
-    names = [path.name for path in paths]
+    names = [Path(path).name for path in paths]
     return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
 
 

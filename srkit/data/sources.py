@@ -31,7 +31,8 @@ CLOSED = re.compile(r"\.(hei[cf]|jxl|jxr|psd|svgz?|exr|hdr|dng|cr[23]|crw|nef|ar
 class Photographs:
     """Files to train on and files to validate on, never both. The fingerprint changes when any of them does.
 
-    lr: of given pairs, the LR file of each HR one; empty where LR is to be made.
+    lr: of given pairs, the LR file of each HR one; empty where LR is to be made. white: the value that is white in
+    16-bit files; None for 65535.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Photographs:
     valid: tuple[Path, ...]
     fingerprint: str
     lr: dict[Path, Path] = field(default_factory=dict)
+    white: int | None = None
 
 
 def find_photographs(
@@ -47,12 +49,13 @@ def find_photographs(
     *,
     without: Iterable[str | Path] = (),
     valid: Iterable[str | Path] = (),
+    white: int | None = None,
 ) -> Photographs:
     """Photographs by name ("starter", "div2k", see srkit.data.registry) or from folders, split into train and valid.
 
     data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is. without: files to
     leave out. valid: the files that validate, in this order, so that all others train. A file is named as "0001.png",
-    as "bsds400/0001.png" or by its whole path.
+    as "bsds400/0001.png" or by its whole path. white: the value that is white in 16-bit files, such as 4095.
 
     Folders that are called train, valid or test, as DIV2K_train_HR is too, are taken at their word: what is there to
     test on is left out, and so are other folders beside them, which a warning names. Where no folder says what
@@ -87,7 +90,9 @@ def find_photographs(
             raise SrkitError(f"{_name(names)} {held}: at least two are needed, one to train on and one to validate on.")
         validating = files[9::10] or files[-1:]
         train = [path for path in files if path not in set(validating)]
-    return _photographs(_name(names), train, validating, lr)
+    if white is not None and not 0 < white <= 65535:
+        raise SrkitError(f"a white level of {white} is none of 16 bits: give 1023, 4095 or another up to 65535.")
+    return _photographs(_name(names), train, validating, lr, white)
 
 
 def find_images(
@@ -110,6 +115,11 @@ def all_photographs(data: str | Path | Sequence[str | Path]) -> list[Path]:
     return [path for name in several(data) for path in sorted(pairs.divide(_places(name))[0])]
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is one that systems keep for themselves, such as .thumbnails or __MACOSX."""
+    return name.startswith(".") or name in HIDDEN
+
+
 def find_pictures(folder: Path) -> list[Path]:
     """The picture files in a folder and below it, by suffix, sorted. Links are followed; what is hidden is not there.
 
@@ -121,9 +131,9 @@ def find_pictures(folder: Path) -> list[Path]:
         below[:] = [
             name
             for name in sorted(below)
-            if not (name.startswith(".") or name in HIDDEN) and os.path.realpath(os.path.join(root, name)) not in seen
+            if not is_hidden(name) and os.path.realpath(os.path.join(root, name)) not in seen
         ]
-        shown = [Path(root, name) for name in names if not name.startswith(".")]
+        shown = [Path(root, name) for name in names if not is_hidden(name)]
         found += [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
         closed += [path for path in sorted(shown) if CLOSED.search(path.name)]
     if closed:
@@ -201,12 +211,14 @@ def _say_left_out(what: str, paths: Iterable[Path]) -> None:
         warnings.warn(f"left out: {len(paths)} {what}: {pairs.listed(paths)}.", stacklevel=4)
 
 
-def _photographs(name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path]) -> Photographs:
+def _photographs(
+    name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path], white: int | None
+) -> Photographs:
     """Both sides without the files that repeat another or cannot be read, and the fingerprint of what is left."""
     digests, first = {}, {}
     for path in [*valid, *train]:
         try:
-            digests[path] = _digest(path)
+            digests[path] = digest(path)
         except OSError as error:
             warnings.warn(f"left out: {path} cannot be read ({error.strerror}).", stacklevel=3)
             continue
@@ -219,12 +231,14 @@ def _photographs(name: str, train: list[Path], valid: list[Path], lr: dict[Path,
         raise SrkitError(f"every picture that is left of {name} is on one side: add different photographs.")
     lr = {path: lr[path] for path in (*train, *valid)} if lr else {}
     whole = [[(path.name, digests[path]) for path in side] for side in (train, valid)]
-    whole.append([(path.name, _digest(path)) for path in lr.values()])
+    whole.append([(path.name, digest(path)) for path in lr.values()])
+    whole += [white] * (white is not None)
     fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
-    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr)
+    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a whole file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
