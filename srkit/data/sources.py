@@ -160,7 +160,7 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
     Where folders name sides, pictures outside of them train if no folder is called train, and are left out otherwise.
     """
     places = _places(name)
-    hr, lr = pairs.divide(places)
+    hr, lr, others = pairs.divide(places)
     said = {at: found and SIDES[found.lastindex] for at in set(places.values()) for found in [SPLIT.search(at)]}
     sides = {side for side in said.values() if side}
     outside = "" if not sides else "left out" if "train" in sides else "train"
@@ -174,9 +174,12 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
             matched |= found
             for sentence in left:
                 warnings.warn(f"{sentence}.", stacklevel=4)
+        elif sentence := pairs.looks_paired(files):
+            warnings.warn(f"{sentence}.", stacklevel=4)
         split[each] = [path for path in files if path in matched] if lr else files
     if lr and not matched:
         raise SrkitError(f"no LR picture of {name} has the name of an HR one: rename them, or give HR alone.")
+    _say_left_out(f"of {name} that are neither HR nor LR by their folders or names", others)
     _say_left_out(
         f"of {name} outside of its folders {', '.join(sorted(sides))}", {p for p in side if side[p] == "left out"}
     )
