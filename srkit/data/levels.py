@@ -17,13 +17,14 @@ def read_levels(path: Path | str, white: int | None = None) -> tuple[np.ndarray,
     know theirs. Raises SrkitError as `read_image` does.
     """
     image = read_image(path)
-    if white is None and image.max(initial=0) >= 1 << max(BITS) - 8:
+    if white is None and image.max(initial=0) > 1 << max(BITS) - 8:
         return image, None
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint16:
         return image, None
     if white is None:
-        return image, int(pixels.max())
+        largest = int(pixels.max())
+        return image, largest if largest < 1 << max(BITS) else None
     colours = pixels.reshape(*pixels.shape[:2], -1)[..., : 3 if pixels.shape[2:] > (2,) else 1]
     levels = (np.minimum(colours, white) * (255 / white) + 0.5).astype(np.uint8)
     return np.broadcast_to(levels, image.shape).copy(), None
