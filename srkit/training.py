@@ -29,9 +29,11 @@ from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "checkerboard", "adversarial", "discriminator", "d_hr", "d_sr")
-TERMS += ("grad_norm", "d_grad_norm", "red", "green", "blue")  # the colours: mean of SR - HR
-COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
+LOSSES = ("pixel", "perceptual", "checkerboard", "adversarial")
+TERMS = (*LOSSES, "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
+TERMS += ("red", "green", "blue")  # mean of SR - HR
+TERMS += tuple(f"share_{name}" for name in LOSSES)  # of the gradient at SR
+COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y", "grid", "grid_bicubic")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -81,7 +83,8 @@ def train(
         return run
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
-            getattr(loss, "ready", lambda device: None)(device)
+            if hasattr(loss, "ready"):  # a loss of one's own may be a plain function
+                loss.ready(device)
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
     patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr)
     valid = validation(photographs, recipe, *profile.validate_on)
@@ -159,10 +162,10 @@ class Trainer:
                 lr, hr = self.coming.result()
                 self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
-                values = self.learner.step(phase, lr, hr, rate, self.step)
+                validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
+                logging = validating or (self.step + 1) % self.profile.log_every == 0
+                values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
                 self.step += 1
-                validating = self.step % self.profile.validate_every == 0 or self.step == end
-                logging = validating or self.step % self.profile.log_every == 0
                 if logging:
                     self.learner.check()
                     seconds = self.seconds + time.perf_counter() - began
