@@ -4,7 +4,9 @@ import hashlib
 import json
 import math
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,23 +34,42 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     return {paths[number]: image for number, image in _opened(paths)}
 
 
+def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
+    """work(item) for each item, in order, on all cores: decoders and torch's resize leave Python's lock alone."""
+    with ThreadPoolExecutor() as pool:
+        waiting: deque[Future] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _attempt(path: Path) -> tuple[np.ndarray, str] | SrkitError:
+    try:
+        return read_image(path), picture_mode(path)
+    except SrkitError as error:
+        return error
+
+
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
     bad, other = [], []
-    for number, path in enumerate(paths):
-        try:
-            image, mode = read_image(path), picture_mode(path)
-        except SrkitError as error:
-            bad.append(path)
-            warnings.warn(f"left out: {error}", stacklevel=3)
+    for number, (path, found) in enumerate(zip(paths, _side_by_side(_attempt, paths), strict=True)):
+        if isinstance(found, SrkitError):
+            bad.append(found)
             continue
+        image, mode = found
         if mode not in ("RGB", "CMYK", "YCbCr"):
             other.append(f"{path.name} ({mode})")
         yield number, image
+    for error in bad:  # only now: while threads decode, Pillow's doubts are silenced, and ours would be too
+        warnings.warn(f"left out: {error}", stacklevel=3)
     if other:
         names = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
         warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=3)
     if len(bad) == len(paths):
-        named = bad[0].parent if bad else "this list"
+        named = paths[0].parent if bad else "this list"
         raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")
 
 
@@ -122,7 +143,8 @@ class Patches:
                 )
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
+        shrink = lambda n: (n, to_image(degradation(to_tensor(self.hr[n]), scale, seed + n)))  # noqa: E731
+        made = _side_by_side(shrink, range(len(self.hr)))
         if given:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))

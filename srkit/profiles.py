@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from srkit.losses import LPIPS, Checkerboard, Perceptual
+from srkit.losses import LPIPS, Checkerboard, Perceptual, Pixel
 from srkit.recipes import Phase, Recipe, find_named, options
 
 
@@ -17,7 +17,8 @@ class Profile:
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
     psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
     phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
-    guard: weight of a Checkerboard loss in the second phase, against a raster that a young discriminator draws.
+    guard: weight of a Checkerboard loss in each phase that a network judges, against the raster that a discriminator's
+    strides and VGG's poolings draw.
     perceptual_layer: the layer of every VGG loss, in place of the recipe's, such as "conv3_4".
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
     """
@@ -134,8 +135,8 @@ def _shorten(phase: Phase, profile: Profile) -> Phase:
     first = phase.name == "psnr"
     limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
     losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
-    if phase.adversarial and profile.guard and not any(isinstance(loss, Checkerboard) for loss in losses):
-        losses[Checkerboard()] = profile.guard
+    if profile.guard and not all(isinstance(loss, Pixel | Checkerboard) for loss in losses):
+        losses.setdefault(Checkerboard(), profile.guard)
     return replace(
         phase,
         losses=losses,

@@ -17,10 +17,11 @@ from srkit import __version__, distributed
 from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
-from srkit.evaluation import lr_of, psnr_y, super_resolve
+from srkit.evaluation import enlarge, lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
-from srkit.health import findings
+from srkit.health import FEW, TRY, findings
 from srkit.images import crop_to_multiple, write_image
+from srkit.metrics import grid
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
@@ -122,7 +123,7 @@ class Trainer:
         self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
         self.valid, self.run = valid, run
         self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
-        self.board = None
+        self.board, self.told = None, set()  # told: findings that were printed
 
     def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
         """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
@@ -194,25 +195,35 @@ class Trainer:
         pair = self.patches.batch(step, self.recipe.batch, (distributed.rank(), distributed.world()))
         return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
-    def validate(self, phase: Phase) -> float:
-        """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
+    def validate(self, phase: Phase) -> dict[str, float]:
+        """Mean PSNR-Y in dB and grid of the averaged generator, and bicubic's grid, on the validation photographs.
+
+        The first SR goes to samples/.
+        """
         scores = []
         for number, (hr, lr) in enumerate(self.valid):
             sr = super_resolve(self.learner.ema, lr)
-            scores.append(psnr_y(sr, hr, self.recipe.scale))
+            score = {"psnr_y": psnr_y(sr, hr, self.recipe.scale), "grid": grid(sr, hr)}
+            scores.append(score | {"grid_bicubic": grid(enlarge(lr, self.recipe.scale), hr)})
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
-        return float(np.mean(scores))
+        return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
     def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
         """Write a line of the history; after a validation, returns the score and what looks ill."""
         if validating:
-            row["psnr_y"] = self.validate(phase)
+            row |= self.validate(phase)
         self.run.append_history(row, COLUMNS)
         if self.board:
             for name in row.keys() - {"phase", "step"}:
                 self.board.add_scalar(name, row[name], row["step"])
-        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *findings(self.run.history())]) if validating else None
+        if not validating:
+            return None
+        found = {name: said for name, said in findings(self.run.history()).items() if name != FEW}
+        for name in found.keys() - self.told:
+            print(f"\nstep {self.step}: {name} ({found[name]}). Try this: {TRY[name]}.")
+        self.told |= found.keys()
+        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *found])
 
     def _save(self) -> None:
         if distributed.rank() > 0:
