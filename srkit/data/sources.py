@@ -42,7 +42,7 @@ class Photographs:
 
 
 def find_photographs(
-    data: str | Path | Sequence[str | Path] = "starter",
+    data: "str | Path | Sequence[str | Path] | Photographs" = "starter",
     scale: int | None = None,
     *,
     without: Iterable[str | Path] = (),
@@ -61,6 +61,8 @@ def find_photographs(
     Raises SrkitError for a folder that is missing or holds too few pictures to split, for a file in `without` or
     `valid` that is not there, and for sets made to test on.
     """
+    if isinstance(data, Photographs):
+        return data
     names = several(data)
     for name in names:
         if str(name) in NAMED and NAMED[str(name)].use == "test":
