@@ -35,7 +35,7 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
 
 
 def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
-    """work(item) for each item, in order, on all cores: decoders and torch's resize leave Python's lock alone."""
+    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
     with ThreadPoolExecutor() as pool:
         waiting: deque[Future] = deque()
         for item in items:
@@ -46,30 +46,23 @@ def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
             yield waiting.popleft().result()
 
 
-def _attempt(path: Path) -> tuple[np.ndarray, str] | SrkitError:
-    try:
-        return read_image(path), picture_mode(path)
-    except SrkitError as error:
-        return error
-
-
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
     bad, other = [], []
-    for number, (path, found) in enumerate(zip(paths, _side_by_side(_attempt, paths), strict=True)):
-        if isinstance(found, SrkitError):
-            bad.append(found)
+    for number, path in enumerate(paths):
+        try:
+            image, mode = read_image(path), picture_mode(path)
+        except SrkitError as error:
+            bad.append(path)
+            warnings.warn(f"left out: {error}", stacklevel=3)
             continue
-        image, mode = found
         if mode not in ("RGB", "CMYK", "YCbCr"):
             other.append(f"{path.name} ({mode})")
         yield number, image
-    for error in bad:  # only now: while threads decode, Pillow's doubts are silenced, and ours would be too
-        warnings.warn(f"left out: {error}", stacklevel=3)
     if other:
         names = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
         warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=3)
     if len(bad) == len(paths):
-        named = paths[0].parent if bad else "this list"
+        named = bad[0].parent if bad else "this list"
         raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")
 
 
