@@ -44,7 +44,7 @@ class Photographs:
 
 
 def find_photographs(
-    data: str | Path | Sequence[str | Path] = "starter",
+    data: str | Path | Sequence[str | Path] | Photographs = "starter",
     scale: int | None = None,
     *,
     without: Iterable[str | Path] = (),
@@ -53,9 +53,10 @@ def find_photographs(
 ) -> Photographs:
     """Photographs by name ("starter", "div2k", see srkit.data.registry) or from folders, split into train and valid.
 
-    data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is. without: files to
-    leave out. valid: the files that validate, in this order, so that all others train. A file is named as "0001.png",
-    as "bsds400/0001.png" or by its whole path. white: the value that is white in 16-bit files, such as 4095.
+    data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is; what was found
+    before is returned as it is. without: files to leave out. valid: the files that validate, in this order, so that all
+    others train. A file is named as "0001.png", as "bsds400/0001.png" or by its whole path. white: the value that is
+    white in 16-bit files, such as 4095.
 
     Folders that are called train, valid or test, as DIV2K_train_HR is too, are taken at their word: what is there to
     test on is left out, and so are other folders beside them, which a warning names. Where no folder says what
@@ -64,6 +65,8 @@ def find_photographs(
     Raises SrkitError for a folder that is missing or holds too few pictures to split, for a file in `without` or
     `valid` that is not there, and for sets made to test on.
     """
+    if isinstance(data, Photographs):
+        return data
     names = several(data)
     for name in names:
         if str(name) in NAMED and NAMED[str(name)].use == "test":
@@ -188,17 +191,11 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
 
 def _named(wanted: Iterable[str | Path], files: list[Path]) -> list[Path]:
     """The files that are meant, in the order of `wanted`. Raises SrkitError for a name that means none."""
-    by_name = {}
-    for path in files:
-        by_name.setdefault(path.name, []).append(path)
     found = []
     for name in map(Path, wanted):
-        parts = [part for part in name.parts if part != ".."]
-        meant = [
-            path
-            for path in by_name.get(name.name, ())
-            if list(path.parts[-len(parts) :]) == parts or path.resolve() == name.expanduser().resolve()
-        ]
+        same = [path for path in files if path.name == name.name]
+        whole, parts = name.expanduser().resolve(), name.parts
+        meant = [path for path in same if path.parts[-len(parts) :] == parts or path.resolve() == whole]
         if not meant:
             raise SrkitError(f"{name} is not among the {len(files)} photographs: correct its name, or leave it out.")
         found += meant
