@@ -11,7 +11,7 @@ from PIL.ExifTags import Base
 
 from srkit.data.levels import read_levels
 from srkit.files import SrkitError
-from srkit.images import opened
+from srkit.images import read_image
 
 # A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, high, GTmod12, lq ...
 LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res|low(?![a-z]))", re.I)
@@ -130,12 +130,12 @@ def scales(hr: Path, lr: Path) -> list[int]:
 def size(path: Path) -> tuple[int, int] | None:
     """Width and height of a picture that is turned upright, by its header; None where it does not open."""
     try:
-        with opened(path) as picture:
-            turned = False
-            with suppress(Exception):  # broken EXIF turns nothing
-                turned = Image.Image.getexif(picture).get(Base.Orientation, 1) >= 5
+        with Image.open(path) as picture:
+            turned = Image.Image.getexif(picture).get(Base.Orientation, 1) >= 5
             return picture.size[::-1] if turned else picture.size
-    except SrkitError:
+    except Exception:  # damaged data raise nearly anything; whether the pixels are sound is seen by decoding them
+        with suppress(SrkitError):
+            return read_image(path).shape[1::-1]
         return None
 
 

@@ -72,6 +72,8 @@ class Host(BaseHTTPRequestHandler):
         body, status = self.server.files.get(name, b""), 200
         if how == "missing":
             return self.send_error(404)
+        if how == "silent":
+            return time.sleep(2)
         if how == "moved":
             self.send_response(302)
             self.send_header("Location", f"/good/{name}")
@@ -171,6 +173,7 @@ def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
         ("missing", "404"),
         ("cut", "the connection was cut after"),
         ("drip", "only .* bytes came in 0.5 s|timed out"),
+        ("silent", "timed out"),
         ("huge", "needs 2000000.0 GB .* make room, or name another disk by SRKIT_DATA"),
     ],
 )
