@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,9 @@ def _by_ending(paths: Iterable[Path]) -> dict[Path, str]:
         begin = ending.start() if ending else len(path.stem)
         kinds[path] = "hr" if HR_NAME.search(path.stem, begin) else "lr" if LR_NAME.search(path.stem, begin) else ""
     large = "hr" if "hr" in kinds.values() else ""
-    by_name = {_bare(path): path for path, kind in kinds.items() if kind == large}
-    both = [(by_name[_bare(path)], path) for path, kind in kinds.items() if kind == "lr" and _bare(path) in by_name]
+    by_name = {(path.parent, _bare(path)): path for path, kind in kinds.items() if kind == large}
+    lr = ((by_name.get((path.parent, _bare(path))), path) for path, kind in kinds.items() if kind == "lr")
+    both = [pair for pair in lr if pair[0]]
     if large:
         return kinds if both else {}
     if any(max(scales(*pair), default=1) > 1 for pair in both):
@@ -55,18 +57,24 @@ def _by_ending(paths: Iterable[Path]) -> dict[Path, str]:
     return {}
 
 
-def match(hr: Iterable[Path], lr: Iterable[Path], scale: int | None = None) -> tuple[dict[Path, Path], list[str]]:
-    """The LR file of each HR one, by name, and a sentence on what is left out.
+def match(
+    hr: Iterable[Path], lr: Iterable[Path], scale: int | None, places: Mapping[Path, str]
+) -> tuple[dict[Path, Path], list[str]]:
+    """The LR file of each HR one, by name and by the folders beside those that say HR or LR; and what is left out.
 
     With a scale the sizes are checked: LR is HR / scale, rounded either way, and of several LR files the first that is
     so is taken. Raises SrkitError where all pairs are of another scale, and says of which.
     """
     hr, lr = sorted(hr), sorted(lr)
-    by_name = {_bare(path): path for path in hr} | {path.stem.lower(): path for path in hr}
     candidates: dict[Path, list[Path]] = {path: [] for path in hr}
-    alone = []
-    for path in lr:
-        found = by_name.get(path.stem.lower()) or by_name.get(_bare(path))
+    by_name, alone = {}, []
+    for path in hr:
+        for key in product(_clips(places[path]), enumerate((path.stem.lower(), _bare(path)))):
+            by_name.setdefault(key, []).append(path)
+    for path in lr:  # in a like folder before in any, a whole name before one without its ending
+        keys = product(_clips(places[path]), (path.stem.lower(), _bare(path)), (0, 1))
+        named = (by_name.get((clip, (ending, name)), []) for clip, name, ending in keys)
+        found = next((paths[0] for paths in named if len(paths) == 1), None)
         (candidates[found] if found else alone).append(path)
     pairs, wrong, closed = {}, {}, []
     for path, several in candidates.items():
@@ -147,7 +155,14 @@ def listed(paths: Iterable[Path | str]) -> str:
 
 def says_only_kind(place: str) -> bool:
     """Whether folders such as "LR_bicubic/X4" say of pictures what kind they are, and nothing more."""
-    return all(any(each.search(part) for each in (KIND, LR_FOLDER, HR_FOLDER)) for part in Path(place).parts)
+    return len(_clips(place)) == 1
+
+
+def _clips(place: str) -> list[tuple[str, ...]]:
+    """Folders but for those that say HR or LR, all and ever fewer: of "train/LR/X4/7" train, 7; then 7; then none."""
+    kinds = KIND, LR_FOLDER, HR_FOLDER
+    parts = tuple(part for part in Path(place).parts if not any(kind.search(part) for kind in kinds))
+    return [parts[n:] for n in range(len(parts) + 1)]
 
 
 def _bare(path: Path) -> str:

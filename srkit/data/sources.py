@@ -79,7 +79,8 @@ def find_photographs(
         for side, files in theirs.items():
             split[side] += files
     every = [path for files in split.values() for path in files]
-    gone, chosen = set(_named(without, every)), _named(valid, every)
+    gone = set(_named(without, every))
+    chosen = [path for path in _named(valid, every) if path not in gone]
     train, validating = ([path for path in split[side] if path not in gone] for side in ("train", "valid"))
     train += [path for path in split[""] if path not in gone]
     if chosen:
@@ -173,7 +174,7 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
     for each in ("train", "valid", "test", ""):
         files, theirs = ([path for path in some if side[path] == each] for some in (hr, lr))
         if lr:
-            found, left = pairs.match(files, theirs, scale)
+            found, left = pairs.match(files, theirs, scale, places)
             matched |= found
             for sentence in left:
                 warnings.warn(f"{sentence}.", stacklevel=4)

@@ -130,6 +130,30 @@ def test_train_and_val_keep_pictures_of_one_name_apart(tmp_path):
     assert find_images(tmp_path, 4)[0] == list(found.valid), "what validates is what is scored"
 
 
+@pytest.mark.parametrize("low", ["train/LR/X4", "train_sharp_bicubic/X4"])
+def test_frames_of_one_name_in_many_clips_are_paired_clip_by_clip(tmp_path, low):
+    high = "train/HR" if "LR" in low else "train_sharp"
+    lay(
+        tmp_path,
+        *(
+            f"{side}/{clip:03}/{n:08}.png"
+            for clip in range(3)
+            for n in range(2)
+            for side in (f"HR/{high}", f"LR/{low}")
+        ),
+    )
+    _, found = find_images(tmp_path, 4)
+    assert len(found) == 6
+    assert all((hr.parent.name, hr.name) == (lr.parent.name, lr.name) for hr, lr in found.items())
+    assert all(read_image(hr)[0, 0, 2] == read_image(lr)[0, 0, 2] for hr, lr in found.items()), "blue says which"
+
+
+def test_clips_whose_folders_do_not_agree_are_left_out_and_never_mixed(tmp_path):
+    lay(tmp_path, *(f"{kind}{clip}/{n}.png" for clip in range(2) for n in range(2) for kind in ("HR/clip", "LR/x")))
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(SrkitError, match="no LR picture of"):
+        find_images(tmp_path, 4)
+
+
 def test_without_folders_of_both_kinds_there_are_no_pairs(tmp_path):
     write_image(tmp_path / "DIV2K_train_HR" / "a.png", ramp(32, 32))
     write_image(tmp_path / "DIV2K_valid_HR" / "b.png", ramp(32, 32, 1))
