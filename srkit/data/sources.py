@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -72,15 +73,15 @@ def find_photographs(
         if str(name) in NAMED and NAMED[str(name)].use == "test":
             way = f"train on another set, and score with srkit evaluate --images {name}"
             raise SrkitError(f"{name} is there to test on: {way}.")
-    split, lr = {side: [] for side in ("train", "valid", "test", "")}, {}
+    split, lr = defaultdict(list), {}
     for name in names:
         theirs, pairs_of = _divided(name, scale)
         lr |= pairs_of
         for side, files in theirs.items():
             split[side] += files
-    every = [path for files in split.values() for path in files]
-    gone = set(_named(without, every))
-    chosen = [path for path in _named(valid, every) if path not in gone]
+    usable = [path for side, files in split.items() if side != "left out" for path in files]
+    gone = set(_named(without, [*usable, *split["left out"]]))
+    chosen = [path for path in _named(valid, usable) if path not in gone]
     train, validating = ([path for path in split[side] if path not in gone] for side in ("train", "valid"))
     train += [path for path in split[""] if path not in gone]
     if chosen:
@@ -159,7 +160,7 @@ def _places(name: str | Path) -> dict[Path, str]:
 
 
 def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]], dict[Path, Path]]:
-    """HR files of one set by side, "train", "valid", "test" or "" for unsaid; and their LR files where there are pairs.
+    """HR files of one set by side, "train", "valid", "test", "" for unsaid or "left out"; and LR files by HR file.
 
     Where folders name sides, pictures outside of them train if no folder is called train, and are left out otherwise.
     """
@@ -168,8 +169,10 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
     said = {at: found and SIDES[found.lastindex] for at in set(places.values()) for found in [SPLIT.search(at)]}
     sides = {side for side in said.values() if side}
     outside = "" if not sides else "left out" if "train" in sides else "train"
-    unknown = "left out" if sides else ""
-    side = {path: said[at] or (outside if pairs.says_only_kind(at) else unknown) for path, at in places.items()}
+    side = {
+        path: said[at] or (outside if pairs.says_only_kind(at) else "left out" if sides else "")
+        for path, at in places.items()
+    }
     split, matched = {}, {}
     for each in ("train", "valid", "test", ""):
         files, theirs = ([path for path in some if side[path] == each] for some in (hr, lr))
@@ -184,9 +187,9 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
     if lr and not matched:
         raise SrkitError(f"no LR picture of {name} has the name of an HR one: rename them, or give HR alone.")
     _say_left_out(f"of {name} that are neither HR nor LR by their folders or names", others)
-    _say_left_out(
-        f"of {name} outside of its folders {', '.join(sorted(sides))}", {p for p in side if side[p] == "left out"}
-    )
+    unknown = [path for path in side if side[path] == "left out"]
+    _say_left_out(f"of {name} outside of its folders {', '.join(sorted(sides))}", unknown)
+    split["left out"] = sorted(set(places).difference(matched.values(), *split.values()))
     return split, matched
 
 

@@ -58,6 +58,14 @@ def test_files_are_left_out_and_chosen_to_validate_by_name_folder_or_path(tmp_pa
             find_photographs(both, **wrong)
 
 
+def test_what_is_left_out_by_its_folder_may_be_named_too_but_not_chosen(tmp_path):
+    lay(tmp_path, "train/1.png", "train/2.png", "other/3.png")
+    with pytest.warns(UserWarning, match=r"left out: 1 .*3\.png"):
+        assert names(find_photographs(tmp_path, without=["3.png"]).train) == ["1.png"]
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(SrkitError, match=r"3\.png is not among the 2"):
+        find_photographs(tmp_path, valid=["3.png"])
+
+
 def test_chosen_files_replace_the_valid_folder_whose_others_do_not_train(tmp_path):
     lay(tmp_path, "train/1.png", "train/2.png", "valid/3.png", "valid/4.png")
     with pytest.warns(UserWarning, match=r"left out: 1 .*not among those that were chosen: 4\.png"):
