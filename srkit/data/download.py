@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import zlib
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from srkit.data.registry import Archive, Named, find_data, locate
 from srkit.data.sources import digest, find_pictures, is_hidden
@@ -162,7 +162,7 @@ def unpack(path: Path, into: Path, only: str = "") -> None:
                 archive.extractall(into, filter=check)
     except tarfile.FilterError as error:
         raise SrkitError(f"{path.name} is not to be trusted ({error}): do not use this archive.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
         path.unlink()
         raise SrkitError(f"{path.name} is damaged ({error}): type the command again to fetch it anew.") from error
     except OSError as error:
@@ -177,12 +177,16 @@ def _write_manifest(folder: Path, named: Named) -> None:
     pictures, bad = {}, {}
     with Progress(len(paths), f"{named.name}, opening pictures") as bar:
         for path in paths:
-            facts = _facts(path)
-            (bad if "fault" in facts else pictures)[path.relative_to(folder).as_posix()] = facts
+            name = path.relative_to(folder).as_posix()
+            try:
+                height, width = read_image(path).shape[:2]
+                size = path.stat().st_size
+                pictures[name] = {"width": width, "height": height, "bytes": size, "sha256": digest(path)}
+            except SrkitError as error:
+                bad[name] = {"fault": str(error)}
+                path.unlink()
+                warnings.warn(f"left out: {error}", stacklevel=4)
             bar.update()
-    for name, facts in bad.items():
-        (folder / name).unlink()
-        warnings.warn(f"left out: {facts['fault']}", stacklevel=4)
     if not pictures:
         raise SrkitError(f"{named.name} came without a picture that opens: try again later.")
     if bad:
@@ -191,14 +195,6 @@ def _write_manifest(folder: Path, named: Named) -> None:
     manifest = {"name": named.name, "source": source, "pictures": pictures, "left_out": bad}
     with replacing(folder / "manifest.json") as beside:
         beside.write_text(json.dumps(manifest, indent=1) + "\n")
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    try:
-        height, width = read_image(path).shape[:2]
-    except SrkitError as error:
-        return {"fault": str(error)}
-    return {"width": width, "height": height, "bytes": path.stat().st_size, "sha256": digest(path)}
 
 
 def verify(folder: Path) -> list[str]:
@@ -227,10 +223,7 @@ def kaggle(*words: str) -> str:
         raise SrkitError("Kaggle's client is not installed: pip install kaggle.")
     done = subprocess.run([client, *words], capture_output=True, text=True)
     said = (done.stdout + done.stderr).strip()
-    if any(
-        sign in said
-        for sign in ("Authentication required", "Could not find kaggle.json", "401 Client Error", "Unauthorized")
-    ):
+    if re.search("Authentication required|Could not find kaggle.json|401 Client Error|Unauthorized", said):
         raise SrkitError(TOKEN)
     if done.returncode or "error:" in said.lower():
         raise SrkitError(f"kaggle {' '.join(words[:2])} failed: {said.splitlines()[-1] if said else 'it said nothing'}")
