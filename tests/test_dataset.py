@@ -16,7 +16,6 @@ from srkit.images import to_image, to_tensor
 from srkit.metrics import psnr_y
 from srkit.resize import imresize
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:read as RGB")
 
 

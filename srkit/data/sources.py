@@ -17,8 +17,7 @@ from srkit.images import SUFFIXES
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
 # motorcycle_left from a hand's breadth further, and a picture's twin must never stand on the other side of the split.
-STARTER_TRAIN = ("astronaut.png", "coffee.png", "motorcycle_left.png")
-STARTER_VALID = ("chelsea.png", "rocket.jpg")
+STARTER = {"train": ("astronaut.png", "coffee.png", "motorcycle_left.png"), "valid": ("chelsea.png", "rocket.jpg")}
 # A split by the first folder that names one: train, DIV2K_train_HR, Validation, val, testset ...
 SPLIT = re.compile(
     r"(?<![a-z])(?:(train(?:ing|s)?)|(val(?:s|id|ids|idation|idations)?)|(test(?:ing|s)?))(?:[-_ ]?set)?(?![a-z])", re.I
@@ -154,8 +153,8 @@ def find_pictures(folder: Path) -> list[Path]:
 def _places(name: str | Path) -> dict[Path, str]:
     """Every picture file of one set, and the folders between the set's own and it."""
     if str(name) == "starter":
-        here, sides = _skimage_data(), {"train": STARTER_TRAIN, "valid": STARTER_VALID}
-        return {here / file: side for side, files in sides.items() for file in files}
+        here = Path(find_spec("skimage").origin).with_name("data")  # found without the time that an import takes
+        return {here / n: side for side, names in STARTER.items() for n in names}
     return {path: path.relative_to(root).parent.as_posix() for root in folders(name) for path in find_pictures(root)}
 
 
@@ -245,12 +244,3 @@ def digest(path: Path) -> str:
     """SHA-256 of a whole file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _skimage_data() -> Path:
-    spec = find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise SrkitError(
-            "scikit-image, which brings the starter photographs, is not installed: pip install scikit-image"
-        )
-    return Path(spec.origin).parent / "data"
