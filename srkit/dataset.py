@@ -4,9 +4,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +30,6 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     """
     paths = list(paths)
     return {paths[number]: image for number, image in _opened(paths)}
-
-
-def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
-    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
-    with ThreadPoolExecutor() as pool:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
@@ -136,8 +122,7 @@ class Patches:
                 )
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        shrink = lambda n: (n, to_image(degradation(to_tensor(self.hr[n]), scale, seed + n)))  # noqa: E731
-        made = _side_by_side(shrink, range(len(self.hr)))
+        made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
@@ -217,12 +202,15 @@ class Pictures:
             self.pixels[start : start + len(flat)] = flat.to(device)
         self.starts = torch.as_tensor(starts[:-1], device=device)
         self.widths = torch.tensor([image.shape[1] for image in images], device=device)
+        self.turned: dict[int, Tensor] = {}  # by the side of a square: where each pixel of its eight turns comes from
 
     def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
         """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = np.arange(size * size).reshape(size, size)
-        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
-        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
+        if size not in self.turned:
+            upright = np.arange(size * size).reshape(size, size)
+            eight = np.stack([dihedral(upright, turn) for turn in range(8)])
+            self.turned[size] = torch.from_numpy(eight).to(self.pixels.device)
+        source = self.turned[size][turns]  # (n, size, size)
         top, left = (corner[:, side, None, None] for side in (0, 1))
         rows, columns = top + source // size, left + source % size
         place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns
