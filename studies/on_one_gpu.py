@@ -105,6 +105,11 @@ class _Made:
     def __repr__(self) -> str:
         return self.name
 
+    def __eq__(self, other: object) -> bool:
+        return repr(other) == self.name
+
+    __hash__ = None
+
     def __call__(self, hr, scale: int, seed: int = 0):
         import torch
 
