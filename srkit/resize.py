@@ -61,5 +61,8 @@ def _cubic(x: float) -> float:
 
 def _mirror(length: int, border: int, device: torch.device) -> Tensor:
     """Row numbers of a mirrored picture, edge row repeated: 1 0 | 0 1 2 ... ; any border, however short the side."""
-    index = torch.arange(-border, length + border, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)
+    index = torch.arange(-border, length + border, device=device)
+    for _ in range(border // length + 1):
+        index = torch.maximum(index, -1 - index)
+        index = torch.minimum(index, 2 * length - 1 - index)
+    return index
