@@ -136,7 +136,7 @@ def test_a_run_is_exported_with_its_sharpening_and_its_card(sharp_run, onnxrunti
     assert (words["name"], words["about"], words["seed"], words["phase"]) == ("mine", "my network", "7", "psnr")
     assert json.loads(words["data"])["fingerprint"] == "0123456789abcdef"
     left = int(words["tile_overlap"])  # a tile with so much around it is what the whole picture is there
-    assert tile_overlap(plain) == left - 2 == 1 + 2 + 1 + 1  # head, block, trunk's last; upsampler and tail
+    assert tile_overlap(plain) == left - 2 == 1 + 2 + 1 + 2  # head, block, the trunk's last; upsampler and half a tail
     tile = answer(session, lr[:, 14 - left :])
     assert np.array_equal(tile[:, 2 * left :], whole[:, 28:])
 
