@@ -5,7 +5,7 @@ A ninth system is made by changing three lines: `replace(SRGAN, name="mine", dis
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -279,7 +279,7 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if is_dataclass(thing):
-        return {"name": type(thing).__name__} | asdict(thing)
+        return {"name": type(thing).__name__} | {key: describe(value) for key, value in vars(thing).items()}
     return [describe(item) for item in thing] if isinstance(thing, tuple) else thing
 
 

@@ -6,20 +6,11 @@ import torch.nn.functional as F
 
 from srkit.data.sources import find_photographs
 from srkit.dataset import decode
-from srkit.degradations import (
-    Bicubic,
-    BlurDown,
-    Camera,
-    Unknown,
-    filtered,
-    gaussian_kernel,
-    motion_kernel,
-    poisson,
-    quantise,
-    shifted,
-)
+from srkit.degradations import Bicubic, BlurDown, Camera, HighOrder, Jpeg, Noise, Then, Unknown
 from srkit.files import SrkitError
 from srkit.images import to_tensor
+from srkit.kernels import filtered, gaussian_kernel, motion_kernel, shifted
+from srkit.noise import poisson, quantise
 from srkit.resize import imresize
 
 
@@ -29,7 +20,8 @@ def hr():
     return torch.cat([to_tensor(image[40:136, 60:156]), to_tensor(image[100:196, 200:296])])
 
 
-ALL = [Bicubic(), BlurDown(), Unknown(), Camera(), Camera(each=True)]
+ALL = [Bicubic(), BlurDown(), Unknown(), Camera(), Camera(each=True), HighOrder()]
+ALL += [Then(BlurDown(), Noise(10), Jpeg(40)), Then(Noise(10), Bicubic(), Jpeg(40))]
 
 
 @pytest.mark.parametrize("degradation", ALL, ids=repr)
@@ -43,7 +35,10 @@ def test_every_degradation_gives_an_8_bit_picture_of_the_right_size_again_and_ag
     assert (lr - imresize(hr, 1 / scale)).abs().mean() < 0.1, "it is not the same scene"
 
 
-@pytest.mark.parametrize("nothing", [BlurDown(0), Unknown(0), Camera(strength=0), Camera(True, 0)], ids=repr)
+NOTHING = [BlurDown(0), Unknown(0), Camera(strength=0), Camera(True, 0), HighOrder(0)]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=repr)
 def test_a_strength_of_zero_is_exactly_bicubic(hr, nothing):
     assert torch.equal(nothing(hr, 4, 5), Bicubic()(hr, 4))
 
