@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from srkit import generator as generators
-from srkit.degradations import BICUBIC, BlurDown
+from srkit.degradations import BICUBIC, BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
@@ -22,7 +22,8 @@ class Phase:
     """One stretch of training. losses: each with its weight; an adversarial one among them brings in the discriminator.
 
     schedule: "constant"; "step", a tenth of lr from the middle on; "cosine", down to 0 at the end.
-    clip: the most that the norm of the generator's gradient may be, or None.
+    clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the losses but for the
+    adversarial one compare with HR after an unsharp mask, `srkit.high_order.crisp`.
     """
 
     name: Literal["psnr", "gan"]
@@ -32,6 +33,7 @@ class Phase:
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None
+    crisp: bool = False
 
     @property
     def adversarial(self) -> Any:
@@ -252,12 +254,29 @@ SRGAN_LIGHT = replace(
     ),
 )
 
+REAL_LIGHT = replace(
+    SRRESNET_LIGHT,
+    name="real_light",
+    about="srresnet_light for photographs as they are: blurred, noisy and compressed twice over",
+    cite="srkit; Wang et al. 2021, arXiv:2107.10833, for the degradation",
+    degradation=HighOrder(),
+)
+
+REAL_LIGHT_GAN = replace(
+    SRGAN_LIGHT,
+    name="real_light_gan",
+    about="its GAN twin, against HR with an unsharp mask",
+    cite=REAL_LIGHT.cite,
+    degradation=REAL_LIGHT.degradation,
+    phases=(*REAL_LIGHT.phases, replace(SRGAN_LIGHT.phases[1], crisp=True)),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         *(SRRESNET, SRGAN, ESRGAN),
         *(PIXELFORGE, TWO_STAGE_RRDB, BICUBIC_SKIP, DIV2K_X2, WGAN_GP),
-        *(SRRESNET_LIGHT, SRGAN_LIGHT),
+        *(SRRESNET_LIGHT, SRGAN_LIGHT, REAL_LIGHT, REAL_LIGHT_GAN),
     )
 }
 
@@ -273,9 +292,8 @@ def describe(thing: Any) -> Any:
         return {"name": thing.func.__name__} | {key: describe(value) for key, value in thing.keywords.items()}
     if isinstance(thing, Phase):
         losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: getattr(thing, key) for key in ("name", "steps", "lr", "betas", "schedule", "clip")} | {
-            "losses": losses
-        }
+        keys = ("name", "steps", "lr", "betas", "schedule", "clip", *["crisp"] * thing.crisp)
+        return {key: getattr(thing, key) for key in keys} | {"losses": losses}
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if is_dataclass(thing):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from srkit import distributed
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
+from srkit.high_order import crisp
 from srkit.losses import gradient_penalty
 from srkit.recipes import Phase, Recipe, find_named
 
@@ -115,10 +116,10 @@ class Learner:
         pairs, each = [], []
         for lr, hr in pieces:
             total, terms = torch.zeros((), device=self.device), {}
-            sr = self._upscale(lr)
+            sr, truth = self._upscale(lr), crisp(hr) if phase.crisp else hr
             with self.autocast(enabled=self.half is not None):
                 for loss, weight in phase.losses.items():
-                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
+                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, truth)
                     terms[loss.term] = terms.get(loss.term, 0) + value.detach()
                     total = total + weight * value
             self.scaler.scale(total * (len(lr) / self._size(pieces))).backward()
