@@ -5,8 +5,9 @@ import json
 import math
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     """
     paths = list(paths)
     return {paths[number]: image for number, image in _opened(paths)}
+
+
+def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
+    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
+    with ThreadPoolExecutor() as pool:
+        waiting: deque[Future] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
@@ -131,7 +144,8 @@ class Patches:
             self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
             self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
             return
-        made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
+        shrink = lambda n: (n, degrade(self.hr[n], scale, degradation, seed + n))  # noqa: E731
+        made = _side_by_side(shrink, range(len(self.hr)))
         if given:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
