@@ -38,6 +38,9 @@ class BlurDown:
 
     sigma: float = 1.6
 
+    def __post_init__(self) -> None:
+        within("a blur's sigma of", self.sigma, 0, 20)
+
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         kernel = gaussian_kernel(self.sigma, self.sigma, 0.0)
         return quantise(imresize(filtered(hr, kernel.expand(len(hr), -1, -1)), 1 / scale))
@@ -52,6 +55,9 @@ class Unknown:
     """
 
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("a degradation's strength of", self.strength, 0, 10)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(HIDDEN_SEED)
@@ -76,8 +82,7 @@ class Camera:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise SrkitError(f"a degradation's strength of {self.strength} is below 0: 0 is bicubic, 1 is usual.")
+        within("a degradation's strength of", self.strength, 0, 10)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(seed)

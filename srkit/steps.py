@@ -123,9 +123,7 @@ class Learner:
         with self.autocast(enabled=self.half is not None):
             return self.forward(lr).float()
 
-    def _generator_step(
-        self, phase: Phase, pieces: list, number: int, balance: bool
-    ) -> tuple[list, dict[str, Tensor]]:
+    def _generator_step(self, phase: Phase, pieces: list, number: int, balance: bool) -> tuple[list, dict[str, Tensor]]:
         self.g_optimizer.zero_grad(set_to_none=True)
         pairs, each = [], []
         for lr, hr in pieces:
