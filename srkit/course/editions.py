@@ -119,7 +119,9 @@ def _teacher(source: "NotebookNode") -> "NotebookNode":
         table.append(f"| {one.number} | `{one.name}` | {one.points} | {one.minutes} | {way} |")
     points, minutes = (sum(getattr(one, what) for one in assigned(source)) for what in ("points", "minutes"))
     head = f"**For the teacher.** {len(table)} exercises, {points} points, about {minutes} minutes.\n\n"
-    head += "| no. | name | points | minutes | what the check says to a wrong answer |\n| --- | --- | --- | --- | --- |\n"
+    head += (
+        "| no. | name | points | minutes | what the check says to a wrong answer |\n| --- | --- | --- | --- | --- |\n"
+    )
     for cell in notebook.cells:
         cell.source = _without_markers(cell.source)
     notebook.cells.insert(1, new_markdown_cell(head + "\n".join(table), id="for-the-teacher"))

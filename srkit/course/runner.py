@@ -112,7 +112,7 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
                 parameters=parameters,
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=_own_kernel(kernels),
+                kernel_manager_class=own_kernel(kernels),
                 cwd=chapter.path.parent,
                 progress_bar=False,
                 on_cell_start=begins,
@@ -168,7 +168,7 @@ def _writable(folder: Path, option: str) -> Path:
         ) from error
 
 
-def _own_kernel(started: list) -> type:
+def own_kernel(started: list) -> type:
     """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

@@ -114,7 +114,8 @@ def _two_steps(function: Callable, generator: nn.Module, discriminator: nn.Modul
     optimisers[0].register_step_post_hook(lambda *_: halves.append("generator"))
     for pair in zip(lr, hr, strict=True):
         halves.clear()
-        function(generator, discriminator, *optimisers, *pair, 0.1)
+        if function(generator, discriminator, *optimisers, *pair, 0.1) is ...:
+            return [...]
     weights = [*generator.parameters(), *discriminator.parameters()]
     return [*weights, float(any(gathered)), float(all(weight.requires_grad for weight in weights))]
 
@@ -139,28 +140,16 @@ def _step(mean: Callable = torch.mean, detach=True, freeze=True, forget=True) ->
     return step
 
 
-def _networks() -> tuple[nn.Module, nn.Module, float]:
+def _states() -> tuple[dict, dict, float]:
+    """The states of two networks with batch norm, which have seen one batch, and two."""
     networks = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)) for _ in range(2)]
-    for number, network in enumerate(networks):
-        for _ in range(number + 1):
-            network(torch.rand(2, 3, 8, 8))
-    return *networks, 0.9
+    for network in (networks[0], networks[1], networks[1]):
+        network(torch.rand(2, 3, 8, 8))
+    return *(network.state_dict() for network in networks), 0.9
 
 
-def _update(move: Callable, buffers: bool = True) -> Callable:
-    @torch.no_grad()
-    def update(average: nn.Module, network: nn.Module, decay: float) -> None:
-        kept = network.state_dict() if buffers else dict(network.named_parameters())
-        for name, now in kept.items():
-            mean = average.state_dict()[name]
-            mean.copy_(move(mean, now, decay) if now.is_floating_point() else now)
-
-    return update
-
-
-def _averaged(function: Callable, average: nn.Module, network: nn.Module, decay: float) -> list[Tensor]:
-    function(average, network, decay)
-    return [*average.state_dict().values(), *network.state_dict().values()]
+def _averaged(average: dict, now: dict, decay: float) -> dict:
+    return {name: v.lerp(now[name], 1 - decay) if v.is_floating_point() else now[name] for name, v in average.items()}
 
 
 def _pictures() -> tuple[Tensor, Tensor, int]:
@@ -285,14 +274,14 @@ TASKS = {
         },
         outcome=_two_steps,
     ),
-    "update_ema": Task(
-        _networks,
-        _update(lambda mean, now, decay: mean.lerp(now, 1 - decay)),
+    "average_weights": Task(
+        _states,
+        _averaged,
         {
-            "side": _update(lambda mean, now, decay: mean.lerp(now, decay)),
-            "buffers": _update(lambda mean, now, decay: mean.lerp(now, 1 - decay), buffers=False),
+            "side": lambda average, now, decay: _averaged(average, now, 1 - decay),
+            "counts": lambda average, now, decay: {n: decay * average[n] + (1 - decay) * now[n] for n in now},
         },
-        outcome=_averaged,
+        outcome=lambda function, average, *given: (found := function(average, *given)) and [found[n] for n in average],
     ),
     "psnr_of_network": Task(
         _pictures,
