@@ -41,7 +41,7 @@ def grade(
 
     Parameters, imports, functions, answers, checks and what the student has added are run; where that lacks a name, the
     whole notebook is. A cell that takes over `cell_seconds` is stopped, a submission after `seconds`. Checks are taken
-    from `notebooks` (default: the project's), so a check that was changed or deleted is put back, and said to have been.
+    from `notebooks` (default: the project's), so one that was changed or deleted is put back, and named.
     This keeps honest code from the network and from its neighbours; it is no prison for hostile code.
     """
     import pandas as pd
@@ -77,11 +77,13 @@ def _grade_one(file: Path, source: Path, cell_seconds: float, seconds: float) ->
         fault = f"not a readable notebook ({type(error).__name__})"
         return [(one.name, 0, one.points, fault) for one in assigned(original)]
     remarks = _put_checks_back(notebook, original)
+    story = "\n".join(cell.source for cell in original.cells if not cell.metadata.get("nbgrader"))
     short = _needed(notebook, original)
     fault = _execute(short, cell_seconds, seconds)
-    if any(output.get("ename") == "NameError" for cell in short for output in cell.get("outputs", [])):
+    missing = re.findall(r"NameError: name '(\w+)' is not defined", "\n".join(map(_error, short)))
+    if any(re.search(rf"\b{name}\b", story) for name in missing):
         fault = _execute(notebook.cells, cell_seconds, seconds)
-    cells = {_mark(cell, "grade_id"): cell for cell in notebook.cells if _mark(cell, "grade")}
+    cells = {_mark(cell, "grade_id"): cell for cell in notebook.cells if _mark(cell, "grade_id")}
     rows = []
     for one in assigned(original):
         cell = cells.get(_mark(one.check, "grade_id"))
@@ -89,8 +91,15 @@ def _grade_one(file: Path, source: Path, cell_seconds: float, seconds: float) ->
             read = cell is not None and "*Your answer here.*" not in cell.source
             rows.append((one.name, None if read else 0, one.points, "to be read" if read else "not answered"))
             continue
-        said = "its answer cell was deleted" if cell is None else _verdict(cell, one.name) or ""
-        said = said or ("" if cell.get("execution_count") else fault)
+        answer = cells.get(one.name)
+        if cell is None or answer is None:
+            said = "its answer cell was deleted"
+        elif not cell.get("execution_count"):
+            said = fault
+        else:
+            said = _error(answer) or _error(cell).removeprefix("Unsolved: ")
+        if not said and f"Right: {exercises()[one.name].why}" not in "".join(o.get("text", "") for o in cell.outputs):
+            said = "its check did not say that it is right"
         remark = "; ".join(filter(None, (remarks.get(one.name), said)))
         rows.append((one.name, 0 if said else one.points, one.points, remark))
     return rows
@@ -165,17 +174,13 @@ def _execute(cells: list["NotebookNode"], cell_seconds: float, seconds: float) -
     return ""
 
 
-def _verdict(check: "NotebookNode", name: str) -> str:
-    """Why the check gives no points: "" where it said that the answer is right, or was not reached."""
-    errors = [output for output in check.outputs if output.output_type == "error"]
-    if errors:
-        said = errors[0].evalue if errors[0].ename == "Unsolved" else f"{errors[0].ename}: {errors[0].evalue}"
-        return "it took too long" if errors[0].ename == "KeyboardInterrupt" else said.splitlines()[0]
-    printed = "".join(output.get("text", "") for output in check.outputs)
-    reached = check.get("execution_count")
-    return (
-        "" if not reached or f"Right: {exercises()[name].why}" in printed else "its check did not say that it is right"
-    )
+def _error(cell: "NotebookNode") -> str:
+    """The first line of the error that a cell ended with, "" where there is none."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            stopped = output.ename == "KeyboardInterrupt"
+            return "it took too long" if stopped else f"{output.ename}: {output.evalue}".partition("\n")[0]
+    return ""
 
 
 def _first_line(cell: "NotebookNode") -> str:
