@@ -129,4 +129,5 @@ def _teacher(source: "NotebookNode") -> "NotebookNode":
 
 
 def _without_markers(text: str) -> str:
-    return re.sub(r".*(BEGIN|END) SOLUTION.*\n?", "", text).strip("\n")
+    """A solved cell as a reader wants it: no markers, and no `...` that stood above the solution."""
+    return re.sub(r"(.*= \.\.\..*\n)?.*(BEGIN|END) SOLUTION.*\n?", "", text).strip("\n")
