@@ -19,7 +19,8 @@ class Profile:
     phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
     guard: weight of a Checkerboard loss in each phase that a network judges, against the raster that a discriminator's
     strides and VGG's poolings draw.
-    perceptual_layer: the layer of every VGG loss, in place of the recipe's, such as "conv3_4".
+    perceptual_network, perceptual_layer: the deepest layer that VGG losses may look at, such as "vgg19" and "conv3_4"
+    where no more is at hand; it takes the place of deeper ones. None leaves the recipe's.
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
     """
 
@@ -39,6 +40,7 @@ class Profile:
     schedule: str | None = None
     guard: float = 0.0
     perceptual_weights: Literal["imagenet", "random"] = "imagenet"
+    perceptual_network: str = "vgg19"
     perceptual_layer: str | None = None
     compile: bool = True
     log_every: int = 100
@@ -80,9 +82,12 @@ PROFILES = {
             width=32,
             dense=256,
             psnr_lr=1e-3,
+            gan_lr=3e-4,
+            d_lr=3e-5,
+            guard=5.0,
             schedule="cosine",
             log_every=20,
-            validate_every=250,
+            validate_every=125,
             validate_on=(4, 256),
         ),
         Profile(name="gpu", about="the real result; some hours on a GPU", psnr_steps=200_000, gan_steps=100_000),
@@ -151,6 +156,6 @@ def _judging(loss: Any, profile: Profile) -> Any:
     """A loss that looks through an ImageNet network, with the weights and the layer that the profile declares."""
     if isinstance(loss, Perceptual | LPIPS):
         loss = replace(loss, weights=profile.perceptual_weights)
-    if isinstance(loss, Perceptual) and profile.perceptual_layer:
-        loss = replace(loss, layer=profile.perceptual_layer)
+    if isinstance(loss, Perceptual) and profile.perceptual_layer and loss.layer > profile.perceptual_layer:
+        loss = replace(loss, network=profile.perceptual_network, layer=profile.perceptual_layer)
     return loss

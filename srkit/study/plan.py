@@ -65,6 +65,7 @@ class Entry:
     drop: tuple[str, ...] = ()
     base: str | None = None
 
+    @cached_property
     def built(self) -> tuple[Recipe, Profile]:
         """The recipe as it will be trained, and a profile that leaves it so. SrkitError where it cannot be built."""
         recipe = vary(fit(self.recipe, self.profile, self.scale), self.changes, self.drop)
@@ -78,9 +79,10 @@ class Entry:
             raise SrkitError(f"{self.name} cannot be built ({error}).") from error
         return recipe, keeping
 
+    @cached_property
     def essence(self) -> tuple[Any, ...]:
         """What makes it train as it does: two entries that agree in it are the same."""
-        recipe, profile = self.built()
+        recipe, profile = self.built
         told = {
             name: each for name, each in describe(recipe).items() if name not in ("name", "about", "cite", "reported")
         }
@@ -113,7 +115,7 @@ class Study:
         """Every run, in the order to train them: those of one first phase together, the shortest of them first."""
         found = []
         for entry in self.entries:
-            recipe, profile = entry.built()
+            recipe, profile = entry.built
             for seed in entry.seeds:
                 folder = run_folder("", recipe, profile.name, seed, self.data_name).name
                 found.append(Planned(entry.name, seed, recipe, profile, folder, self))
