@@ -13,6 +13,7 @@ from srkit import distributed
 from srkit.cuda_graphs import CapturedStep
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
+from srkit.high_order import crisp
 from srkit.losses import AdversarialLoss, gradient_penalty
 from srkit.recipes import Phase, Recipe, find_named
 
@@ -143,10 +144,10 @@ class Learner:
         pairs, each = [], []
         for lr, hr in pieces:
             terms, weighted = {}, {}
-            sr = self._upscale(lr)
+            sr, truth = self._upscale(lr), crisp(hr) if phase.crisp else hr
             with self.autocast(enabled=self.half is not None):
                 for loss, weight in phase.losses.items():
-                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
+                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, truth)
                     terms[loss.term] = terms.get(loss.term, 0) + value.detach()
                     weighted[loss.term] = weighted.get(loss.term, 0) + weight * value
             if balance:

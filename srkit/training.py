@@ -270,7 +270,7 @@ class Trainer:
 def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """HR and LR, uint8, of the middle of the first validation photographs, HR at most side x side."""
     found = []
-    for path, image in decode(photographs.valid[:count]).items():
+    for number, (path, image) in enumerate(decode(photographs.valid[:count]).items()):
         if path in photographs.lr:
             lr = read_lr(photographs.lr[path], image, recipe.scale)
             height, width = (min(side // recipe.scale, size) for size in lr.shape[:2])
@@ -280,7 +280,7 @@ def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) 
             found.append((image[tuple(large)], lr[place]))
         else:
             hr = middle(image, side, recipe.scale)
-            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation)))
+            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation, number)))
     return found
 
 
