@@ -3,6 +3,7 @@
 import hashlib
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +34,7 @@ class Photographs:
     lr: dict[Path, Path] = field(default_factory=dict)
 
 
-def find_photographs(data: str | Path = "starter", scale: int | None = None) -> Photographs:
+def find_photographs(data: "str | Path | Photographs" = "starter", scale: int | None = None) -> Photographs:
     """Photographs by name ("starter", "div2k", see srkit.data.registry) or from a folder, split into train and valid.
 
     Where folders are called train and valid (or val), as DIV2K_train_HR is too, they are taken at their word. Of any
@@ -41,6 +42,8 @@ def find_photographs(data: str | Path = "starter", scale: int | None = None) -> 
     so no picture is on both sides. Folders of HR and LR are pairs; with a scale, their sizes are checked.
     Raises SrkitError for a folder that is missing, or holds too few pictures to split, and for sets made to test on.
     """
+    if isinstance(data, Photographs):
+        return data
     if str(data) == "starter":
         folder = _skimage_data()
         train, valid = ([folder / name for name in names] for names in (STARTER_TRAIN, STARTER_VALID))
@@ -59,6 +62,33 @@ def find_photographs(data: str | Path = "starter", scale: int | None = None) -> 
         train = [path for path in files if path not in set(valid)]
     name = str(data) if str(data) in NAMED else folders(data)[0].resolve().name
     return _photographs(name, train, valid, lr)
+
+
+def gather_photographs(
+    name: str,
+    places: Sequence[str | Path],
+    without: Sequence[str] = (),
+    valid: Sequence[str] = (),
+    keep: Callable[[Path], bool] = lambda path: True,
+) -> Photographs:
+    """The photographs of several sets and folders as one set called `name`, those that `keep` says.
+
+    without: files to leave out, by name or as FOLDER/NAME; valid: those to validate on, every tenth without it.
+    Raises SrkitError for a name that is not there, so that nothing is trained on that was to be left out.
+    """
+    files = [path for place in places for path in all_photographs(place)]
+    sides = {}
+    for what, names in (("without", without), ("valid", valid)):
+        sides[what] = {path for path in files if path.name in names or f"{path.parent.name}/{path.name}" in names}
+        here = {called for path in sides[what] for called in (path.name, f"{path.parent.name}/{path.name}")}
+        missing = sorted(set(names) - here)
+        if missing:
+            raise SrkitError(f"{what} names {missing[0]}, and {name} has no such picture: check its name.")
+    files = [path for path in files if path not in sides["without"] and keep(path)]
+    held = [path for path in files if path in sides["valid"]] or files[9::10] or files[-1:]
+    if len(files) < 2 or len(held) == len(files):
+        raise SrkitError(f"{name} has {len(files)} pictures: two are needed, one to train on and one to validate on.")
+    return _photographs(name, [path for path in files if path not in set(held)], held)
 
 
 def find_images(data: str | Path, scale: int | None = None) -> tuple[list[Path], dict[Path, Path]]:
