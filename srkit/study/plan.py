@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from PIL import Image
 
 from srkit.data.registry import NAMED
 from srkit.data.sources import Photographs, find_images, find_photographs, gather_photographs
-from srkit.files import SrkitError
+from srkit.files import SrkitError, replacing
 from srkit.profiles import Profile, fit
 from srkit.recipes import Recipe, describe
 from srkit.runs import FIRST_PHASE, Run, run_folder
 from srkit.study.variants import vary
 from srkit.training import train
+
+MARK = "study.json"  # in a finished run's folder: what it is of which study
+TEXTS = ("about", "cite", "reported")  # of a recipe: they change no weight
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,14 @@ class Planned:
     def first_phase(self) -> str:
         described = describe(self.recipe)
         same = [described[name] for name in FIRST_PHASE] + [described["phases"][0], self.profile.name, self.seed]
-        return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:12]
+        return _digest(same)
+
+    @property
+    def key(self) -> str:
+        """What the file says of this run, in short: another key, another run."""
+        told = {name: each for name, each in describe(self.recipe).items() if name not in TEXTS}
+        study = {name: getattr(self.study, name) for name in ("data_name", "without", "valid", "min_side", "options")}
+        return _digest([told, asdict(self.profile), self.seed, study])
 
     @property
     def first_weights(self) -> str:
@@ -64,6 +74,7 @@ class Entry:
     changes: Mapping[str, Any] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     base: str | None = None
+    group: str = ""
 
     def built(self) -> tuple[Recipe, Profile]:
         """The recipe as it will be trained, and a profile that leaves it so. SrkitError where it cannot be built."""
@@ -170,4 +181,20 @@ def train_one(
     """
     study = planned.study
     how = {**study.options, **more, "runs": runs_folder, "device": device, "max_minutes": max_minutes}
-    return train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
+    run = train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
+    if run.done:
+        with replacing(run.folder / MARK) as beside:
+            beside.write_text(json.dumps({"study": study.name, "system": planned.system, "key": planned.key}))
+    return run
+
+
+def is_trained(planned: Planned, run: Run) -> bool:
+    """Whether a run is trained to its end, and was as the file says now; `train` compares the two in full."""
+    try:
+        return run.done and json.loads((run.folder / MARK).read_text())["key"] == planned.key
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
