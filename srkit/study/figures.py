@@ -182,8 +182,8 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     figure = show_grid(grid)
     for axis in figure.axes:
         axis.title.set_fontsize(6)
-    text = f"{name}, {image}, the {place['size']} x {place['size']} pixels with the steepest edges. PSNR-Y and LPIPS of the"
-    text += f" whole picture. {'Each from its own LR.' if own else 'All from the bicubic LR.'}"
+    text = f"{name}, {image}, the {place['size']} x {place['size']} pixels with the steepest edges. PSNR-Y and LPIPS"
+    text += f" of the whole picture. {'Each from its own LR.' if own else 'All from the bicubic LR.'}"
     return figure, pd.DataFrame(lines), text
 
 

@@ -13,8 +13,8 @@ from srkit.study.record import Record
 from srkit.study.tables import cells, common_table, made, own_table
 
 NOT_COMPARABLE = (
-    "It was measured on that page's own pictures, with its own way from a picture to a number; neither the pictures nor "
-    "the border, the luma and the rounding are told. It is quoted here, and is no equal of the numbers above."
+    "It was measured on that page's own pictures, with its own way from a picture to a number; neither the pictures nor"
+    " the border, the luma and the rounding are told. It is quoted here, and is no equal of the numbers above."
 )
 FROM_A_PAPER = (
     "It was trained for many more steps on many more photographs than here: it says what the system can reach, not "
