@@ -40,7 +40,7 @@ def system_page(record: Record, system: str) -> str:
         f"\n{run['data']['train']:,} photographs ({run['data']['name']}, fingerprint {run['data']['fingerprint']}); ",
         f"{run.get('precision', 'fp32')} on {run.get('device', 'cpu')}, {run.get('seconds', 0) / 3600:.2f} hours",
         f" after the first phase of {run['first_phase_from']}" if run["first_phase_from"] else "",
-        f". {' '.join(f'{each}.' for each in run['health'])}\n\n".replace(". \n", ".\n"),
+        f".{' Its history shows: ' * bool(run['health'])}{'; '.join(run['health'])}.\n\n".replace("..", "."),
         f"## Its own task: {run['task']}\n\n",
         _table(own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]),
         "\n## Its row in the common table\n\n",
@@ -68,6 +68,7 @@ def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
     for phase in recipe["phases"]:
         losses = " + ".join(f"{loss['weight']:g} {_words(loss, ('weight',))}" for loss in phase["losses"])
         how = f"{phase['steps']:,} steps, Adam {phase['lr']:g} {tuple(phase['betas'])}, {phase['schedule']}"
+        how += f", discriminator's rate {phase['d_lr']:g}" if phase.get("d_lr") else ""
         rows.append(
             (f"{phase['name']} phase", f"{losses}; {how}" + (f"; clip {phase['clip']:g}" if phase["clip"] else ""))
         )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,14 @@ import torch
 from PIL import Image
 
 from srkit.data.registry import NAMED
-from srkit.data.sources import Photographs, find_images, find_photographs, gather_photographs
-from srkit.files import SrkitError, replacing
+from srkit.data.sources import Photographs, all_photographs, find_images, find_photographs
+from srkit.files import SrkitError
 from srkit.profiles import Profile, fit
 from srkit.recipes import Recipe, describe
 from srkit.runs import FIRST_PHASE, Run, run_folder
 from srkit.study.variants import vary
 from srkit.training import train
 
-MARK = "study.json"  # in a finished run's folder: what it is of which study
 TEXTS = ("about", "cite", "reported")  # of a recipe: they change no weight
 
 
@@ -44,13 +43,6 @@ class Planned:
         described = describe(self.recipe)
         same = [described[name] for name in FIRST_PHASE] + [described["phases"][0], self.profile.name, self.seed]
         return _digest(same)
-
-    @property
-    def key(self) -> str:
-        """What the file says of this run, in short: another key, another run."""
-        told = {name: each for name, each in describe(self.recipe).items() if name not in TEXTS}
-        study = {name: getattr(self.study, name) for name in ("data_name", "without", "valid", "min_side", "options")}
-        return _digest([told, asdict(self.profile), self.seed, study])
 
     @property
     def first_weights(self) -> str:
@@ -76,6 +68,7 @@ class Entry:
     base: str | None = None
     group: str = ""
 
+    @cached_property
     def built(self) -> tuple[Recipe, Profile]:
         """The recipe as it will be trained, and a profile that leaves it so. SrkitError where it cannot be built."""
         recipe = vary(fit(self.recipe, self.profile, self.scale), self.changes, self.drop)
@@ -89,9 +82,10 @@ class Entry:
             raise SrkitError(f"{self.name} cannot be built ({error}).") from error
         return recipe, keeping
 
+    @cached_property
     def essence(self) -> tuple[Any, ...]:
         """What makes it train as it does: two entries that agree in it are the same."""
-        recipe, profile = self.built()
+        recipe, profile = self.built
         told = {
             name: each for name, each in describe(recipe).items() if name not in ("name", "about", "cite", "reported")
         }
@@ -124,7 +118,7 @@ class Study:
         """Every run, in the order to train them: those of one first phase together, the shortest of them first."""
         found = []
         for entry in self.entries:
-            recipe, profile = entry.built()
+            recipe, profile = entry.built
             for seed in entry.seeds:
                 folder = run_folder("", recipe, profile.name, seed, self.data_name).name
                 found.append(Planned(entry.name, seed, recipe, profile, folder, self))
@@ -151,13 +145,14 @@ class Study:
         names = (self.data,) if isinstance(self.data, str) else self.data
         if len(names) == 1 and not (self.without or self.valid or self.min_side):
             return self.place(names[0])
-        return gather_photographs(
-            self.data_name, [self.place(name) for name in names], self.without, self.valid, self._large_enough
-        )
+        places = [self.place(name) for name in names]
+        small = [path for path in all_photographs(places) if self._too_small(path)] if self.min_side else []
+        found = find_photographs(places, without=[*self.without, *small], valid=self.valid)
+        return replace(found, name=self.data_name)
 
-    def _large_enough(self, path: Path) -> bool:
+    def _too_small(self, path: Path) -> bool:
         with Image.open(path) as picture:
-            return min(picture.size) >= self.min_side
+            return min(picture.size) < self.min_side
 
     def check_data(self) -> None:
         """Raise SrkitError, before anything runs, where photographs or test pictures are not there."""
@@ -181,20 +176,17 @@ def train_one(
     """
     study = planned.study
     how = {**study.options, **more, "runs": runs_folder, "device": device, "max_minutes": max_minutes}
-    run = train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
-    if run.done:
-        with replacing(run.folder / MARK) as beside:
-            beside.write_text(json.dumps({"study": study.name, "system": planned.system, "key": planned.key}))
-    return run
+    return train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
 
 
 def is_trained(planned: Planned, run: Run) -> bool:
-    """Whether a run is trained to its end, and was as the file says now; `train` compares the two in full."""
-    try:
-        return run.done and json.loads((run.folder / MARK).read_text())["key"] == planned.key
-    except (OSError, ValueError, KeyError):
+    """Whether a run is trained to its end, as the file says now; what else differs, `train` finds."""
+    if not run.done:
         return False
+    config, mine = run.config, json.loads(json.dumps(describe(planned.recipe)))
+    alike = all(mine.get(name) == each for name, each in config["recipe"].items() if name not in TEXTS)
+    return alike and config["profile"] == planned.profile.name and config["data"]["name"] == planned.study.data_name
 
 
 def _digest(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

@@ -162,7 +162,7 @@ class _Reader:
         if entry.name in self.entries or entry.name == "bicubic":
             raise SrkitError(f"name {entry.name} is taken: give this one another.")
         for other in self.entries.values():
-            if entry.essence() == other.essence():
+            if entry.essence == other.essence:
                 raise SrkitError(f"{entry.name} is the same as {other.name}: change something, or leave it out.")
         self.entries[entry.name] = entry
 
