@@ -21,6 +21,7 @@ from srkit.runs import FIRST_PHASE, Run, run_folder
 from srkit.study.variants import vary
 from srkit.training import train
 
+HOW = ("name", "about", "perceptual_weights", "compile", "log_every", "validate_every", "validate_on")  # no limits
 TEXTS = ("about", "cite", "reported")  # of a recipe: they change no weight
 
 
@@ -71,9 +72,11 @@ class Entry:
     @cached_property
     def built(self) -> tuple[Recipe, Profile]:
         """The recipe as it will be trained, and a profile that leaves it so. SrkitError where it cannot be built."""
-        recipe = vary(fit(self.recipe, self.profile, self.scale), self.changes, self.drop)
-        keeping = replace(self.profile, **{each.name: None for each in fields(Profile) if each.default is None})
-        recipe = fit(replace(recipe, name=self.name), keeping)
+        named = replace(self.recipe, name=self.name)
+        recipe = vary(fit(named, self.profile, self.scale), self.changes, self.drop)
+        limits = {each.name: each.default for each in fields(Profile) if each.name not in HOW}
+        keeping = replace(self.profile, **limits)
+        recipe = fit(recipe, keeping)
         try:
             with torch.device("meta"):
                 for part in filter(None, (recipe.generator, recipe.discriminator)):

@@ -95,7 +95,7 @@ class _Reader:
         for table in self._tables("variant", VARIANT):
             base = self.entries.get(table["base"])
             base = base or Entry(table["base"], self._recipe(table["base"]), profile, seeds)
-            self._add(table, replace(base, name=table["name"], base=base.name))
+            self._add(table, replace(base, name=table["name"], base=base.name, seeds=seeds, group=""))
         self.at = ("[study]", 0)
         if not self.entries:
             raise SrkitError("there is nothing to train: add a [[system]] or a [[variant]].")
