@@ -1,13 +1,13 @@
 """Decoded photographs, and the random aligned crops of HR and LR that training takes from them."""
 
 import hashlib
-import json
 import math
+import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from srkit import __version__
+from srkit.data.cache import stored
 from srkit.data.levels import likely_white, read_levels
 from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
-from srkit.degradations import BICUBIC
-from srkit.files import SrkitError, replacing
-from srkit.images import crop_to_multiple, picture_mode, to_image, to_tensor
-from srkit.progress import Progress
+from srkit.degradations import BICUBIC, degrade
+from srkit.files import SrkitError
+from srkit.images import crop_to_multiple, picture_mode
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -36,18 +36,6 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
     """
     paths = list(paths)
     return {paths[number]: image for number, image in _opened(paths, white)}
-
-
-def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
-    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
-    with ThreadPoolExecutor() as pool:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
@@ -114,7 +102,7 @@ def checked_validation(
                     found.append((image[scale * top :, scale * left :][:height, :width], low))
                 else:
                     hr = middle(image, side, scale)
-                    found.append((hr, to_image(degradation(to_tensor(hr), scale, 0))))
+                    found.append((hr, degrade(hr, scale, degradation, len(found))))
             except SrkitError as error:
                 warnings.warn(f"left out: {error}", stacklevel=2)
             if len(found) == count:
@@ -141,48 +129,12 @@ def _sizes(images: Mapping[Path, np.ndarray]) -> str:
     return ", ".join(f"{path.name} is {image.shape[1]} x {image.shape[0]}" for path, image in images.items())
 
 
-def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> dict[int, np.ndarray]:
-    """Numbered uint8 pictures (H, W, 3) in one memory-mapped file; taken from `pictures` where it is not there yet.
-
-    The file holds nothing but pixels; the JSON beside it, which is written last, has number and shape of each picture.
-    Of several processes that want the same file one makes it, and the others wait.
-    """
-    if _shapes(path) is None:
-        _store(path, pictures, total, label)
-    flat, start, images = np.memmap(path, np.uint8, "c"), 0, {}
-    for number, height, width in _shapes(path):
-        images[number] = flat[start : start + height * width * 3].reshape(height, width, 3)
-        start += height * width * 3
-    return images
-
-
-def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> None:
-    import filelock
-
-    with replacing(path.with_suffix(".json")) as index, filelock.FileLock(path.with_name(f".{path.stem}.lock")):
-        shapes = _shapes(path) or []  # another process may have made it meanwhile
-        if not shapes:
-            with replacing(path) as beside, beside.open("wb") as file, Progress(total, label) as bar:
-                for number, picture in pictures:
-                    file.write(np.ascontiguousarray(picture))
-                    shapes.append((number, *picture.shape[:2]))
-                    bar.update(number + 1 - bar.done)
-        index.write_text(json.dumps(shapes))
-
-
-def _shapes(path: Path) -> list[tuple[int, int, int]] | None:
-    """Number, height and width of each picture in a whole file; None where it is to be made."""
-    index = path.with_suffix(".json")
-    shapes = json.loads(index.read_text()) if index.exists() and path.exists() else None
-    whole = shapes is not None and path.stat().st_size == sum(height * width * 3 for _, height, width in shapes)
-    return shapes if whole else None
-
-
 class Patches:
     """Batches of LR and HR crops for training; batch number `step` is the same whenever it is asked for.
 
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
-    the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
+    the benchmark sets; by a degradation that is `fresh`, each crop is, anew, with a margin around it. Photographs are
+    drawn alike often, positions evenly, with the eight flips and quarter turns.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
     pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones;
@@ -213,8 +165,12 @@ class Patches:
             raise SrkitError(f"{_sizes(small)}, smaller than the {crop}-pixel crop: {way}.")
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        shrink = lambda n: (n, to_image(degradation(to_tensor(self.hr[n]), scale, seed + n)))  # noqa: E731
-        made = _side_by_side(shrink, range(len(self.hr)))
+        self.degradation, self.fresh = degradation, getattr(degradation, "fresh", False) and not given
+        if self.fresh:  # torch's own threads would only get in each other's way
+            self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
+            self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
+            return
+        made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
             made = _given([given[path] for path in images], self.hr, scale, white)
@@ -233,9 +189,13 @@ class Patches:
         which, where, turns = self.drawn(step, size, part)
         small = self.crop // self.scale
         lr = np.empty((len(which), small, small, 3), np.uint8)
+        if self.fresh:
+            seeds = [(self.seed, step, part[0] * size // part[1] + i) for i in range(len(which))]
+            fresh = list(self.pool.map(self._degraded, which, where, seeds))
         hr = np.empty((len(which), self.crop, self.crop, 3), np.uint8)
         for i, (photograph, (top, left), turn) in enumerate(zip(which, where, turns, strict=True)):
-            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            made = fresh[i] if self.fresh else self.lr[photograph][top : top + small, left : left + small]
+            lr[i] = dihedral(made, turn)
             top, left = top * self.scale, left * self.scale
             hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
         return _float(lr), _float(hr)
@@ -248,8 +208,19 @@ class Patches:
         turns = random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
-        rooms = np.array([self.lr[photograph].shape[:2] for photograph in which]) - self.crop // self.scale + 1
-        return which, (where * rooms).astype(int), turns
+        sizes = np.array([self.hr[photograph].shape[:2] for photograph in which]) // self.scale
+        return which, (where * (sizes - self.crop // self.scale + 1)).astype(int), turns
+
+    def _degraded(self, photograph: int, corner: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
+        """The LR of one crop, made with 2 to 9 LR pixels around it: JPEG's blocks begin anywhere in it."""
+        random, image, small = np.random.default_rng(seed), self.hr[photograph], self.crop // self.scale
+        margin = random.integers(2, 10, 2)
+        first = np.maximum(corner - margin, 0)
+        end = np.minimum(corner + small + 11 - margin, np.array(image.shape[:2]) // self.scale)
+        (top, left), (bottom, right) = first * self.scale, end * self.scale
+        lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
+        top, left = corner - first
+        return lr[top : top + small, left : left + small]
 
 
 def _given(

@@ -12,9 +12,9 @@ SHARE = 0.4  # of the GPU's free memory that pictures may take
 
 
 def fits(patches: Patches, device: torch.device) -> bool:
-    """Whether all HR and LR pictures can lie on a GPU and leave it room to train."""
+    """Whether all HR and LR pictures can lie on a GPU and leave it room to train; fresh LR cannot, a CPU makes it."""
     needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
-    return device.type == "cuda" and needed < SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type == "cuda" and not patches.fresh and needed < SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 class ResidentPatches:
@@ -44,12 +44,15 @@ class Pictures:
             self.pixels[start : start + len(flat)] = flat.to(device)
         self.starts = torch.as_tensor(starts[:-1], device=device)
         self.widths = torch.tensor([image.shape[1] for image in images], device=device)
+        self.turned: dict[int, Tensor] = {}  # by the side of a square: where each pixel of its eight turns comes from
 
     def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
         """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = np.arange(size * size).reshape(size, size)
-        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
-        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
+        if size not in self.turned:
+            upright = np.arange(size * size).reshape(size, size)
+            eight = np.stack([dihedral(upright, turn) for turn in range(8)])
+            self.turned[size] = torch.from_numpy(eight).to(self.pixels.device)
+        source = self.turned[size][turns]  # (n, size, size)
         top, left = (corner[:, side, None, None] for side in (0, 1))
         rows, columns = top + source // size, left + source % size
         place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns
