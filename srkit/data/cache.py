@@ -41,7 +41,9 @@ def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
 
 def _shapes(path: Path) -> list[tuple[int, int, int]] | None:
     """Number, height and width of each picture in a whole file; None where it is to be made."""
-    index = path.with_suffix(".json")
-    shapes = json.loads(index.read_text()) if index.exists() and path.exists() else None
-    whole = shapes is not None and path.stat().st_size == sum(height * width * 3 for _, height, width in shapes)
+    try:
+        shapes = json.loads(path.with_suffix(".json").read_text())
+        whole = path.stat().st_size == sum(height * width * 3 for _, height, width in shapes)
+    except (OSError, ValueError, TypeError):
+        return None
     return shapes if whole else None

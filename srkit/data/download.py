@@ -201,7 +201,7 @@ def verify(folder: Path) -> list[str]:
     """What differs between a prepared folder and its manifest, a sentence each; empty where nothing does."""
     try:
         pictures = json.loads((folder / "manifest.json").read_text())["pictures"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise SrkitError(f"{folder} has no manifest.json to compare with: srkit did not fetch it.") from None
     here = {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
     faults = {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from srkit.files import SrkitError
 from srkit.image_files import read_picture
 from srkit.images import read_image
 
@@ -19,7 +20,12 @@ def read_levels(path: Path | str, white: int | None = None) -> tuple[np.ndarray,
     image = read_image(path)
     if white is None and image.max(initial=0) > 1 << max(BITS) - 8:
         return image, None
-    pixels = read_picture(path).pixels
+    try:
+        pixels = read_picture(path).pixels
+    except SrkitError:  # its pixels are sound, and something else in it is not
+        if white is None:
+            return image, None
+        raise
     if pixels.dtype != np.uint16:
         return image, None
     if white is None:

@@ -187,7 +187,8 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
         raise SrkitError(f"no LR picture of {name} has the name of an HR one: rename them, or give HR alone.")
     _say_left_out(f"of {name} that are neither HR nor LR by their folders or names", others)
     unknown = [path for path in side if side[path] == "left out"]
-    _say_left_out(f"of {name} outside of its folders {', '.join(sorted(sides))}", unknown)
+    where = pairs.listed(sorted({Path(name, places[path]) for path in unknown}))
+    _say_left_out(f"in {where}, beside folders for {' and '.join(sorted(sides))}", unknown)
     split["left out"] = sorted(set(places).difference(matched.values(), *split.values()))
     return split, matched
 

@@ -9,10 +9,13 @@ import pytest
 from srkit.data.cache import stored
 
 
-def test_a_cache_that_was_cut_off_is_made_again(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "content"), [("hr.u8", b"short"), ("hr.json", b"[[0, 4"), ("hr.json", b"{}"), ("hr.json", b"7")]
+)
+def test_a_cache_that_was_cut_off_or_is_odd_is_made_again(tmp_path, file, content):
     pictures = [(0, np.full((4, 5, 3), 7, np.uint8)), (2, np.full((3, 3, 3), 9, np.uint8))]
     stored(tmp_path / "hr.u8", pictures, 2, "test")
-    (tmp_path / "hr.u8").write_bytes(b"short")
+    (tmp_path / file).write_bytes(content)
     again = stored(tmp_path / "hr.u8", pictures, 2, "test")
     assert list(again) == [0, 2]
     assert all(np.array_equal(again[number], picture) for number, picture in pictures)

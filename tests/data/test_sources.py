@@ -120,7 +120,7 @@ def test_the_first_folder_that_names_a_side_decides(tmp_path):
 
 def test_other_folders_beside_a_known_one_are_left_out_and_named(tmp_path):
     lay(tmp_path, "train/1.png", "val/2.png", "holdout/3.png", "4.png")
-    with pytest.warns(UserWarning, match=r"left out: 2 .*train, valid: 4\.png, 3\.png"):
+    with pytest.warns(UserWarning, match=r"left out: 2 in .*, holdout, beside .* train and valid: 4\.png, 3\.png"):
         found = find_photographs(tmp_path)
     assert (names(found.train), names(found.valid)) == (["1.png"], ["2.png"])
 
