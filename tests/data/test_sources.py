@@ -80,6 +80,16 @@ def test_the_fingerprint_knows_which_side_a_picture_is_on(tmp_path):
     assert three[0].fingerprint != three[1].fingerprint
 
 
+def test_three_folders_of_real_photographs_are_one_set_without_the_one_of_the_test_pictures(shared):
+    folders = [shared / "photos" / name for name in ("hires", "bsds400", "imagenet_half")]
+    valid = ["bsds400/100075.jpg", "n01440764_tench.jpg"]
+    found = find_photographs(folders, 4, without=["302003.jpg"], valid=valid)
+    assert found.name == "hires+bsds400+imagenet_half"
+    assert (len(found.train), names(found.valid)) == (128 + 400 + 850 - 3, ["100075.jpg", "n01440764_tench.jpg"])
+    assert "302003.jpg" not in names(found.train)
+    assert not found.lr
+
+
 @pytest.mark.parametrize("nothing", ["", [], ["", "a"]])
 def test_no_name_at_all_is_refused(nothing):
     with pytest.raises(SrkitError, match="no data is named"):
