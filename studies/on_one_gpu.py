@@ -176,7 +176,8 @@ def _work(jobs: mp.Queue, answers: mp.Queue, runs: str, device: str, until: floa
             study = studies.setdefault(file, read_study(file))
             planned = study.runs()[number]
             run = train_one(planned, Path(runs) / study.name, device, max(0.05, (until - began) / 60))
-            rows = _judge(run, find_photographs(study.photographs), device) if run.phases else []
+            photographs = find_photographs(study.photographs)
+            rows = _judge(run, photographs, planned.recipe.degradation, device) if run.phases else []
             last = run.history().iloc[-1]
             said = f"{run.folder.name}: {'done' if run.done else 'STOPPED'} at {last['step']:.0f}, "
             said += f"{time.monotonic() - began:.0f} s; " + "; ".join(map(_in_short, rows))
@@ -192,7 +193,7 @@ def _in_short(row: dict) -> str:
     return f"{row['phase']} {row['psnr_y']:.2f} lpips {row['lpips']:.3f} grid {grid:.2f} colour {row['colour']:.1f}"
 
 
-def _judge(run, photographs, device: str) -> list[dict]:
+def _judge(run, photographs, made_by, device: str) -> list[dict]:
     """A row a phase: means on the validation photographs, the middle 256 pixels of each."""
     import numpy as np
     import torch
@@ -202,7 +203,7 @@ def _judge(run, photographs, device: str) -> list[dict]:
     from srkit.training import validation
 
     class Task:
-        scale, degradation = run.scale, _degradation(run)
+        scale, degradation = run.scale, made_by
 
     pairs = validation(photographs, Task, len(photographs.valid), 256)
     judges = {"lpips": lpips_judge(device), "lpips_squeeze": lpips_judge(device, network="squeeze")}
@@ -225,14 +226,6 @@ def _judge(run, photographs, device: str) -> list[dict]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return rows
-
-
-def _degradation(run):
-    """The degradation that a run's record names."""
-    from srkit import degradations
-
-    words = dict(run.config["recipe"]["degradation"])
-    return getattr(degradations, words.pop("name"))(**words)
 
 
 def _note(path: Path, rows: list[dict]) -> None:
