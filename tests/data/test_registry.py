@@ -253,6 +253,13 @@ def test_a_damaged_archive_is_named_and_fetched_anew(host, file, content):
     assert whole(download.fetch(record(host, "good", file=file, md5=False)))
 
 
+def test_an_archive_with_a_password_ends_in_one_sentence(host):
+    locked = host.files["set.zip"].replace(b"PK\3\4\x14\0\0", b"PK\3\4\x14\0\1")
+    host.files["set.zip"] = locked.replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1")
+    with pytest.raises(SrkitError, match=r"set\.zip .*password"):
+        download.fetch(record(host, "good"))
+
+
 def test_a_picture_that_does_not_open_is_named_left_out_and_counted(host):
     host.files["set.zip"] = zipped(
         PICTURES | {"set/cut.png": png(7)[:100], "set/._0.png": b"a Mac's", "notes.txt": b""}
