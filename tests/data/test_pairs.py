@@ -8,16 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from srkit import training
 from srkit.cli import main
 from srkit.data import pairs
 from srkit.data.sources import find_images, find_photographs
-from srkit.dataset import Patches, decode
+from srkit.dataset import Patches, checked_validation, decode
 from srkit.evaluation import enlarge, lr_of, psnr_y
 from srkit.files import SrkitError
 from srkit.images import read_image, write_image
-from srkit.profiles import find_profile, fit
-from srkit.recipes import find_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,7 +230,7 @@ def test_given_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path):
 def test_validation_shows_hr_and_given_lr_of_one_place(tmp_path):
     lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
     found = find_photographs(tmp_path, 4)
-    ((hr, lr),) = training.validation(found, fit(find_recipe("bicubic_skip"), find_profile("smoke")), 1, 64)
+    ((hr, lr),) = checked_validation(found, 4, 1, 64)
     assert (hr.shape, lr.shape) == ((64, 64, 3), (16, 16, 3))
     assert np.array_equal(hr[::4, ::4], lr)
 
