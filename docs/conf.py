@@ -38,6 +38,9 @@ nb_execution_mode = "off"  # they were executed by `srkit course`, which checks 
 nb_ipywidgets_js = {}  # live widgets would be fetched from elsewhere, and need a kernel: their twins are shown
 nb_render_image_options = {"align": "center"}
 
+SLIDER = '<iframe class="slider" src="../_static/slider.html" title="Slider" loading="lazy"></iframe>'
+WIDGET = "A live widget stands here where the notebook runs."
+
 
 def notebooks() -> None:
     """The executed notebooks, or the source where there are none, without solutions and what is meant for teachers."""
@@ -46,7 +49,9 @@ def notebooks() -> None:
     for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         ran = executed / source.name
         notebook = nbformat.read(ran if ran.exists() else source, as_version=4)
-        notebook, _ = TagRemovePreprocessor(remove_cell_tags={"teacher"}).preprocess(notebook, {})
+        notebook, _ = TagRemovePreprocessor(remove_cell_tags={"teacher", "injected-parameters"}).preprocess(
+            notebook, {}
+        )
         for one in assigned(notebook):
             one.answer.outputs, one.check.outputs = [], []
         stub = ClearSolutions(code_stub={"python": "# Your code here."}, text_stub="*Your answer.*")
@@ -57,7 +62,7 @@ def notebooks() -> None:
                 cell.source = re.sub(r"\[!\[Open in.*?\n", "", cell.source + "\n").rstrip()  # badges lie elsewhere
             for output in cell.get("outputs", []):
                 if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                    output.data = {"text/plain": "A live widget stands here where the notebook runs."}
+                    output.data = {"text/html": SLIDER} if source.stem.startswith("07") else {"text/plain": WIDGET}
         notebook.metadata.pop("widgets", None)
         target.mkdir(exist_ok=True)
         with replacing(target / source.name) as beside:
@@ -95,7 +100,9 @@ def math_renderer(block: bool):
     def visit(self, node) -> None:
         from docutils.nodes import SkipNode
 
-        self.body.append(f'<div class="math">{mathml(node.astext(), True)}</div>' if block else mathml(node.astext(), False))
+        self.body.append(
+            f'<div class="math">{mathml(node.astext(), True)}</div>' if block else mathml(node.astext(), False)
+        )
         raise SkipNode
 
     return visit, None
