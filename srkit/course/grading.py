@@ -103,12 +103,12 @@ def _grade_one(file: Path, source: Path, cell_seconds: float, seconds: float) ->
         answer = cells.get(one.name)
         if cell is None or answer is None:
             said = "its answer cell was deleted"
+        elif f"Right: {exercises()[one.name].why}" in "".join(o.get("text", "") for o in cell.outputs):
+            said = ""
         elif not cell.get("execution_count"):
             said = fault
         else:
-            said = _error(answer) or _error(cell).removeprefix("Unsolved: ")
-        if not said and f"Right: {exercises()[one.name].why}" not in "".join(o.get("text", "") for o in cell.outputs):
-            said = "its check did not say that it is right"
+            said = _error(answer) or _error(cell).removeprefix("Unsolved: ") or "its check did not say that it is right"
         remark = "; ".join(filter(None, (remarks.get(one.name), said)))
         rows.append((one.name, 0 if said else one.points, one.points, remark))
     return rows
@@ -125,7 +125,7 @@ def _put_checks_back(notebook: "NotebookNode", original: "NotebookNode") -> dict
         if check is None and answer is not None:
             remarks[one.name] = "its check cell was deleted, and put back"
             notebook.cells.insert(answer + 1, one.check.copy())
-        elif check is not None and notebook.cells[check].source != one.check.source:
+        elif check is not None and _content(notebook.cells[check]) != _content(one.check):
             remarks[one.name] = "its check cell was changed, and put back"
             notebook.cells[check] = one.check.copy()
     return remarks
@@ -212,6 +212,10 @@ def _error(cell: "NotebookNode") -> str:
 
 def _first_line(cell: "NotebookNode") -> str:
     return next((line for line in cell.source.splitlines() if re.match(r"\s*[^#\s]", line)), "")
+
+
+def _content(cell: "NotebookNode") -> tuple[str, str]:
+    return cell.cell_type, cell.source
 
 
 def _mark(cell: "NotebookNode", name: str) -> object:

@@ -117,9 +117,14 @@ def test_checks_that_were_deleted_or_changed_are_put_back_and_named(graded):
         if cell.source.startswith('exercises.check("numbers_for_one"'):
             cell.source = "pass"
     patched = notebook({"twenty_decibels": "answer = 1"}, "exercises.check = lambda *_: print('Right')")
+    as_text = notebook(RIGHT)
+    for number, cell in enumerate(as_text.cells):
+        if cell.source.startswith("exercises.check"):
+            as_text.cells[number] = new_markdown_cell(cell.source, metadata=cell.metadata)
     gone = without(without(notebook(RIGHT), "twenty_decibels-check"), "twenty_decibels")
-    table = graded({"deleted": deleted, "cheat": cheat, "patched": patched, "gone": gone})
-    assert table["points"].groupby("student").sum().to_dict() == {"cheat": 3, "deleted": 3, "gone": 3, "patched": 0}
+    table = graded({"deleted": deleted, "cheat": cheat, "patched": patched, "gone": gone, "as text": as_text})
+    points = {"as text": 6, "cheat": 3, "deleted": 3, "gone": 3, "patched": 0}
+    assert table["points"].groupby("student").sum().to_dict() == points
     for student, done in (("deleted", "deleted"), ("cheat", "changed")):
         remark = table.loc[(student, "numbers_for_one"), "remark"]
         assert remark.startswith(f"its check cell was {done}, and put back; Not yet.")
@@ -128,7 +133,8 @@ def test_checks_that_were_deleted_or_changed_are_put_back_and_named(graded):
 
 def test_an_answer_may_use_the_story_and_may_not_use_the_network(graded):
     net = "import urllib.request\nanswer = len(urllib.request.urlopen('http://127.0.0.1:1').read())"
-    table = graded({"one": notebook(RIGHT | {"twenty_decibels": "answer = told", "numbers_for_one": net})})
+    late = "answer = told\nraise ValueError('after the answer')"
+    table = graded({"one": notebook(RIGHT | {"twenty_decibels": late, "numbers_for_one": net})})
     assert table.loc[("one", "twenty_decibels"), "points"] == 3
     assert "there is no network while a submission is graded" in table.loc[("one", "numbers_for_one"), "remark"]
 
