@@ -12,10 +12,9 @@ from torch import Tensor
 
 from srkit.files import SrkitError, replacing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
-
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # what is opened, whatever the file's name says
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif")
+SUFFIXES += (".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI")
 MAX_PIXELS = 100_000_000
 
 

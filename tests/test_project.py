@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,7 +19,7 @@ CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": 
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
 PROGRAMS |= {"furo", "myst-nb", "playwright", "tensorboard", "voila"}
-IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
+IMPORTED_AS = {"pillow": "PIL", "ipython": "IPython", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +169,9 @@ def test_make_alone_explains_itself_and_installs_nothing(checkout):
     said = make(checkout)
     assert "make course" in said.stdout
     assert not (checkout / ".venv").exists()
+
+
+def test_the_lowest_versions_are_those_of_pyproject_each_exactly(project, requirements, tmp_path):
+    program = re.search(r"-c '(import re, tomllib.*?)' >", (project / "Makefile").read_text())[1].replace("$$", "$")
+    done = subprocess.run([sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == sorted(line.replace(">=", "==") for line in requirements)
