@@ -61,6 +61,13 @@ def test_every_dependency_is_imported_somewhere(project, requirements):
     assert {name for name in names if IMPORTED_AS.get(name, name) not in imported} == set()
 
 
+def test_the_version_is_one_everywhere(project, pyproject):
+    version = pyproject["project"]["version"]
+    assert f'__version__ = "{version}"' in (project / "srkit" / "__init__.py").read_text()
+    assert yaml.safe_load((project / "CITATION.cff").read_text())["version"] == version
+    assert re.search(r"^## (\S+)", (project / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
+
+
 def test_no_file_of_the_package_is_over_300_lines(project):
     lines = {path.name: len(path.read_text().splitlines()) for path in (project / "srkit").glob("*.py")}
     assert {name: count for name, count in lines.items() if count > 300} == {}
