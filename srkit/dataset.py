@@ -5,9 +5,8 @@ import json
 import math
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -34,18 +33,6 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     """
     paths = list(paths)
     return {paths[number]: image for number, image in _opened(paths)}
-
-
-def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
-    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
-    with ThreadPoolExecutor() as pool:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
@@ -144,8 +131,7 @@ class Patches:
             self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
             self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
             return
-        shrink = lambda n: (n, degrade(self.hr[n], scale, degradation, seed + n))  # noqa: E731
-        made = _side_by_side(shrink, range(len(self.hr)))
+        made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
@@ -240,12 +226,15 @@ class Pictures:
             self.pixels[start : start + len(flat)] = flat.to(device)
         self.starts = torch.as_tensor(starts[:-1], device=device)
         self.widths = torch.tensor([image.shape[1] for image in images], device=device)
+        self.turned: dict[int, Tensor] = {}  # by the side of a square: where each pixel of its eight turns comes from
 
     def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
         """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = np.arange(size * size).reshape(size, size)
-        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
-        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
+        if size not in self.turned:
+            upright = np.arange(size * size).reshape(size, size)
+            eight = np.stack([dihedral(upright, turn) for turn in range(8)])
+            self.turned[size] = torch.from_numpy(eight).to(self.pixels.device)
+        source = self.turned[size][turns]  # (n, size, size)
         top, left = (corner[:, side, None, None] for side in (0, 1))
         rows, columns = top + source // size, left + source % size
         place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns

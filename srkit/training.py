@@ -161,12 +161,15 @@ class Trainer:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
                 lr, hr = self.coming.result()
-                self.coming = reader.submit(self._batch, self.step + 1)
+                if not self.learner.lazy:  # a CPU has the next batch cut while it works, a GPU after it was given work
+                    self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
                 validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
                 logging = validating or (self.step + 1) % self.profile.log_every == 0
                 values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
                 self.step += 1
+                if self.learner.lazy:
+                    self.coming = reader.submit(self._batch, self.step)
                 if logging:
                     self.learner.check()
                     seconds = self.seconds + time.perf_counter() - began
