@@ -5,7 +5,7 @@ Each notebook's number and name lead to a module: 01_dataset to srkit.dataset, 0
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "load": "pretrained",

@@ -17,7 +17,7 @@ import yaml
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
-PROGRAMS |= {"playwright", "tensorboard", "voila"}
+PROGRAMS |= {"furo", "myst-nb", "playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
@@ -46,7 +46,7 @@ def test_dependencies_have_lower_bounds_only(requirements):
 
 
 def test_every_dependency_is_imported_somewhere(project, requirements):
-    sources = [path.read_text() for folder in ("srkit", "tests") for path in (project / folder).rglob("*.py")]
+    sources = [path.read_text() for folder in ("srkit", "tests", "docs") for path in (project / folder).rglob("*.py")]
     for path in (project / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

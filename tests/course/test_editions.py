@@ -109,7 +109,9 @@ def test_nbgrader_takes_the_student_edition_for_its_own(name, editions):
 @cache
 def space(name: str) -> dict:
     """The names that parameters, imports and functions of a notebook define."""
-    names = {"coins": list("HBBHBH")}
+    import numpy as np
+
+    names = {"coins": np.random.default_rng(0).permutation(list("HHHBBB"))}
     for cell in SOURCES[name].cells:
         wanted = "parameters" in cell.metadata.get("tags", []) or _defines(cell.source)
         if cell.cell_type == "code" and wanted and not cell.metadata.get("nbgrader"):

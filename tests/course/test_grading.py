@@ -30,7 +30,7 @@ def notebook(answers: dict[str, str], *more: str, think: str = "*Your answer her
     cells.append(new_markdown_cell("**3.** *(2 points, about 5 minutes)* *Think.* Why?"))
     cells.append(new_markdown_cell(think, metadata={"nbgrader": THINK | {"task": False}}))
     cells.append(new_code_cell("WRITES = []", metadata={"tags": ["writes"]}))
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "language": "python"}})
 
 
 RIGHT = {name: f"answer = {right}" for name, (_, right) in TWO.items()}
