@@ -83,7 +83,7 @@ def read_record(folder: Path | str) -> Record:
 
 
 def collect(study: Study, runs: Path, folder: Path) -> Record:
-    """Write the record of what is finished of a study. SrkitError where nothing is, or a run is a smoke run."""
+    """Write the record of what is finished of a study. SrkitError where nothing is."""
     done = [planned for planned in study.runs() if finished(planned, runs)]
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")

@@ -32,7 +32,11 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
     drop: phases and losses. Raises SrkitError for a name or a value that does not fit.
     """
     for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
-        recipe = _vary(recipe, path, native(changes[path]))
+        try:
+            recipe = _vary(recipe, path, native(changes[path]))
+        except SrkitError as error:
+            said = str(error).removeprefix(f"{recipe.name}: ")
+            raise SrkitError(said if path in said else f"{path}: {said}") from error
     for path in drop:
         recipe = _drop(recipe, path)
     return recipe
