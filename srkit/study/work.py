@@ -92,7 +92,7 @@ def submit_study(
     missing = [planned for planned in study.runs() if not finished(planned, folder)]
     count = int(said.pop("jobs", min(8, len(missing))))
     executor = submitit.AutoExecutor(folder / "cluster", cluster=cluster)
-    executor.update_parameters(name=f"srkit-{study.name}", slurm_additional_parameters=said)
+    executor.update_parameters(name=f"srkit-{study.name}", slurm_additional_parameters=said, slurm_max_num_timeout=99)
     return executor.map_array(_Job(), [str(study.file)] * count, [str(folder.resolve())] * count)
 
 
