@@ -17,6 +17,7 @@ import sys
 import tarfile
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Empty
 
@@ -65,24 +66,54 @@ def _planned(files: list[Path]) -> list:
 
 
 def _prepare(planned: list) -> None:
-    """Decode and degrade the photographs once, for all processes."""
-    import torch
-
+    """Decode and degrade the photographs once for all processes, on all cores."""
     from srkit import dataset
     from srkit.data.sources import find_photographs
     from srkit.paths import home
 
-    torch.set_num_threads(1)
     dataset.LARGE, seen = 0, set()
-    for _, _, run in planned:
-        recipe = run.recipe
-        seed = 0 if repr(recipe.degradation) == "Bicubic()" else run.seed
-        key = (run.study.data, run.study.without, recipe.scale, repr(recipe.degradation), seed)
-        if key not in seen:
+    with ProcessPoolExecutor(mp_context=mp.get_context("spawn")) as pool:
+        for _, _, run in planned:
+            recipe = run.recipe
+            seed = 0 if repr(recipe.degradation) == "Bicubic()" else run.seed
+            key = (run.study.data, run.study.without, recipe.scale, repr(recipe.degradation), seed)
+            if key in seen or getattr(recipe.degradation, "fresh", False):
+                continue
             seen.add(key)
             photographs = find_photographs(run.study.photographs)
+            work = [(path, recipe.degradation, recipe.scale, seed + n) for n, path in enumerate(photographs.train)]
+            small = pool.map(_degraded, *zip(*work, strict=True), chunksize=8)
             images, kept = dataset.decode_all(photographs, home() / "data" / "cache")
-            dataset.Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept)
+            dataset.Patches(images, recipe.scale, recipe.crop, _Made(recipe.degradation, small), seed, kept)
+
+
+def _degraded(path: Path, degradation, scale: int, seed: int):
+    import torch
+
+    from srkit.images import crop_to_multiple, read_image, to_tensor
+
+    torch.set_num_threads(1)
+    return degradation(to_tensor(crop_to_multiple(read_image(path), scale)), scale, seed).numpy()
+
+
+class _Made:
+    """Stands for a degradation whose answers are there already, in order."""
+
+    def __init__(self, degradation, answers):
+        self.name, self.answers = repr(degradation), iter(answers)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return repr(other) == self.name
+
+    __hash__ = None
+
+    def __call__(self, hr, scale: int, seed: int = 0):
+        import torch
+
+        return torch.from_numpy(next(self.answers))
 
 
 def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
@@ -145,7 +176,8 @@ def _work(jobs: mp.Queue, answers: mp.Queue, runs: str, device: str, until: floa
             study = studies.setdefault(file, read_study(file))
             planned = study.runs()[number]
             run = train_one(planned, Path(runs) / study.name, device, max(0.05, (until - began) / 60))
-            rows = _judge(run, find_photographs(study.photographs), device) if run.phases else []
+            photographs = find_photographs(study.photographs)
+            rows = _judge(run, photographs, planned.recipe.degradation, device) if run.phases else []
             last = run.history().iloc[-1]
             said = f"{run.folder.name}: {'done' if run.done else 'STOPPED'} at {last['step']:.0f}, "
             said += f"{time.monotonic() - began:.0f} s; " + "; ".join(map(_in_short, rows))
@@ -161,7 +193,7 @@ def _in_short(row: dict) -> str:
     return f"{row['phase']} {row['psnr_y']:.2f} lpips {row['lpips']:.3f} grid {grid:.2f} colour {row['colour']:.1f}"
 
 
-def _judge(run, photographs, device: str) -> list[dict]:
+def _judge(run, photographs, made_by, device: str) -> list[dict]:
     """A row a phase: means on the validation photographs, the middle 256 pixels of each."""
     import numpy as np
     import torch
@@ -171,7 +203,7 @@ def _judge(run, photographs, device: str) -> list[dict]:
     from srkit.training import validation
 
     class Task:
-        scale, degradation = run.scale, _degradation(run)
+        scale, degradation = run.scale, made_by
 
     pairs = validation(photographs, Task, len(photographs.valid), 256)
     judges = {"lpips": lpips_judge(device), "lpips_squeeze": lpips_judge(device, network="squeeze")}
@@ -194,14 +226,6 @@ def _judge(run, photographs, device: str) -> list[dict]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return rows
-
-
-def _degradation(run):
-    """The degradation that a run's record names."""
-    from srkit import degradations
-
-    words = dict(run.config["recipe"]["degradation"])
-    return getattr(degradations, words.pop("name"))(**words)
 
 
 def _note(path: Path, rows: list[dict]) -> None:

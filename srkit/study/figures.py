@@ -71,8 +71,9 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     phases = [phase for phase in ("psnr", "gan") if phase in set(table["phase"])]
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
-    lines = {}
-    for system, colour in _colours(systems).items():
+    lines, colours = {}, _colours(record.systems)
+    for system in systems:
+        colour = colours[system]
         place = tasks.index(record.run(system)["task"])
         own = table[table["system"] == system]
         for axis, phase in zip(axes[place], phases, strict=True):
@@ -198,6 +199,7 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
 
 
 def _colours(systems: Iterable[str]) -> dict[str, tuple]:
+    """The same colour for a system in every figure of its study."""
     return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
 
 

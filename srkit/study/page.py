@@ -63,7 +63,7 @@ def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
     rows = [("generator", f"{_words(recipe['generator'])}; {run['parameters']:,} parameters")]
     if recipe["discriminator"] and len(recipe["phases"]) > 1:
         rows.append(("discriminator", _words(recipe["discriminator"])))
-    rows.append(("LR", run["task"]))
+    rows.append(("LR", f"x{recipe['scale']}, {_words(recipe['degradation'])}"))
     rows.append(("a step", f"{recipe['batch']} crops of {recipe['crop']} x {recipe['crop']} pixels of HR"))
     for phase in recipe["phases"]:
         losses = " + ".join(f"{loss['weight']:g} {_words(loss, ('weight',))}" for loss in phase["losses"])
