@@ -87,7 +87,7 @@ def submit_study(
     study.check_data()
     folder = runs_of(study, runs)
     said = dict(each.strip().split("=", 1) if "=" in each else (each, "") for each in filter(None, options.split(",")))
-    if "" in said.values():
+    if "" in said.values() or not said.get("jobs", "1").isdigit():
         raise SrkitError(f"--slurm {options!r} is not understood: write NAME=VALUE,NAME=VALUE.")
     missing = [planned for planned in study.runs() if not finished(planned, folder)]
     count = min(int(said.pop("jobs", 8)), len(missing))
