@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -213,6 +214,14 @@ def test_a_variant_that_cannot_be_built_is_refused_with_its_line(tmp_path, chang
     with pytest.raises(SrkitError, match=message) as error:
         read_study(written(tmp_path, TINY + VARIANT % change))
     assert "\n" not in str(error.value)
+
+
+def test_the_example_in_the_modules_own_words_can_be_read(tmp_path):
+    import srkit.study
+
+    example = srkit.study.__doc__.split("TOML file.\n")[1].split("\n[study] takes")[0]
+    study = read_study(written(tmp_path, textwrap.dedent(example)))
+    assert [planned.system for planned in study.runs()[:2]] == ["srgan", "srgan-without-norm"]
 
 
 def test_data_that_is_not_there_is_told_before_anything_runs(tmp_path):

@@ -105,10 +105,11 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
         axis.set_visible(False)
     for axis, system in zip(axes.flat, systems, strict=False):
         own = table[table["system"] == system]
-        for number, (_, part) in enumerate(own.dropna(subset=["generator"]).groupby("phase", sort=False)):
-            (first,) = axis.plot(part["epoch"], part["generator"], color="C0", linewidth=1, label="generator, left")
-            if number:  # another phase minimises another sum
+        for phase, part in own.groupby("phase", sort=False):
+            if phase != own["phase"].iloc[0]:  # another phase minimises another sum
                 axis.axvline(part["epoch"].min(), color="C7", linewidth=0.8, linestyle=":")
+            part = part.dropna(subset=["generator"])
+            (first,) = axis.plot(part["epoch"], part["generator"], color="C0", linewidth=1, label="generator, left")
         judge = own.dropna(subset=["discriminator"])
         right = axis.twinx()
         (second,) = right.plot(
