@@ -58,7 +58,8 @@ def run(
     failed = run_study(file, workers, _part(part), device, runs)
     try:
         if read_study(file).tests:
-            report(file, runs, figures)
+            paths = report(file, runs, figures)
+            print(f"{len(paths)} files, tables, figures and pages: {paths[0].parent}")
     finally:
         for name, reason in failed.items():
             print(f"srkit: {name} failed: {reason}", file=sys.stderr)
