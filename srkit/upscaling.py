@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.generator import sharpen as sharpened
-from srkit.image_files import KINDS, check_size, read_picture, write_picture
-from srkit.images import MAX_PIXELS
+from srkit.image_files import check_size, read_picture, write_picture
+from srkit.images import KINDS, MAX_PIXELS
 from srkit.pretrained import load
 from srkit.progress import Progress
 from srkit.recipes import build_generator, find_recipe
