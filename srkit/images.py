@@ -13,10 +13,11 @@ from torch import Tensor
 
 from srkit.files import SrkitError, expanded, replacing
 
-KINDS = {".png": "PNG", ".apng": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".gif": "GIF", ".tga": "TGA"}
-KINDS |= dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG") | dict.fromkeys((".tif", ".tiff"), "TIFF")
-KINDS |= dict.fromkeys((".jp2", ".j2k"), "JPEG2000") | dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
-SUFFIXES = tuple(KINDS)
+KINDS = {".png": "PNG", ".apng": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".dib": "DIB", ".gif": "GIF"}
+KINDS |= {".tga": "TGA", ".qoi": "QOI"} | dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
+KINDS |= dict.fromkeys((".tif", ".tiff"), "TIFF") | dict.fromkeys((".jp2", ".j2k", ".jpx"), "JPEG2000")
+KINDS |= dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
+SUFFIXES = tuple(KINDS)  # of what is taken for a picture; an opened file's kind is told by its content
 MAX_PIXELS = 100_000_000
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_TEXT, PNG_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP"), (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")

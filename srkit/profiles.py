@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+from srkit.losses import LPIPS, Checkerboard, Perceptual, Pixel
 from srkit.recipes import Phase, Recipe, find_named, options
 
 
@@ -14,7 +15,11 @@ class Profile:
 
     channels, blocks: of the generator; width, dense: of the discriminator's first pair and its dense layer.
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
-    lr, schedule: a short run needs larger steps, and a decay.
+    psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
+    phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
+    guard: weight of a Checkerboard loss in each phase that a network judges, against the raster that a discriminator's
+    strides and VGG's poolings draw.
+    perceptual_layer: the layer of every VGG loss, in place of the recipe's, such as "conv3_4".
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
     """
 
@@ -29,8 +34,12 @@ class Profile:
     width: int | None = None
     dense: int | None = None
     psnr_lr: float | None = None
+    gan_lr: float | None = None
+    d_lr: float | None = None
     schedule: str | None = None
+    guard: float = 0.0
     perceptual_weights: Literal["imagenet", "random"] = "imagenet"
+    perceptual_layer: str | None = None
     compile: bool = True
     log_every: int = 100
     validate_every: int = 5000
@@ -123,15 +132,25 @@ def _narrow(part: partial, profile: Profile, crop: int) -> partial:
 
 
 def _shorten(phase: Phase, profile: Profile) -> Phase:
-    limit = profile.psnr_steps if phase.name == "psnr" else profile.gan_steps
-    losses = {
-        replace(loss, weights=profile.perceptual_weights) if hasattr(loss, "weights") else loss: weight
-        for loss, weight in phase.losses.items()
-    }
+    first = phase.name == "psnr"
+    limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
+    losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
+    if profile.guard and not all(isinstance(loss, Pixel | Checkerboard) for loss in losses):
+        losses.setdefault(Checkerboard(), profile.guard)
     return replace(
         phase,
         losses=losses,
         steps=min(phase.steps, limit or phase.steps),
         schedule=profile.schedule or phase.schedule,
-        lr=(profile.psnr_lr or phase.lr) if phase.name == "psnr" else phase.lr,
+        lr=lr or phase.lr,
+        d_lr=profile.d_lr or phase.d_lr if phase.adversarial else None,
     )
+
+
+def _judging(loss: Any, profile: Profile) -> Any:
+    """A loss that looks through an ImageNet network, with the weights and the layer that the profile declares."""
+    if isinstance(loss, Perceptual | LPIPS):
+        loss = replace(loss, weights=profile.perceptual_weights)
+    if isinstance(loss, Perceptual) and profile.perceptual_layer:
+        loss = replace(loss, layer=profile.perceptual_layer)
+    return loss

@@ -14,15 +14,25 @@ from srkit.degradations import BICUBIC, BlurDown
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
-from srkit.losses import LPIPS, Adversarial, Checkerboard, Perceptual, Pixel, RelativisticAverage, Wasserstein
+from srkit.losses import (
+    LPIPS,
+    Adversarial,
+    AdversarialLoss,
+    Checkerboard,
+    Perceptual,
+    Pixel,
+    RelativisticAverage,
+    Wasserstein,
+)
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training. losses: each with its weight; an adversarial one among them brings in the discriminator.
 
-    schedule: "constant"; "step", a tenth of lr from the middle on; "cosine", down to 0 at the end.
-    clip: the most that the norm of the generator's gradient may be, or None.
+    lr: learning rate of both networks, or of the generator where d_lr gives the discriminator's own (two time scales:
+    Heusel et al. 2017, arXiv:1706.08500). schedule: "constant"; "step", a tenth of lr from the middle on; "cosine",
+    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None.
     """
 
     name: Literal["psnr", "gan"]
@@ -32,11 +42,17 @@ class Phase:
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None
+    d_lr: float | None = None
 
     @property
-    def adversarial(self) -> Any:
+    def adversarial(self) -> AdversarialLoss | None:
         """The adversarial loss, or None."""
-        return next((loss for loss in self.losses if hasattr(loss, "for_discriminator")), None)
+        return next((loss for loss in self.losses if isinstance(loss, AdversarialLoss)), None)
+
+    @property
+    def discriminator_lr(self) -> float:
+        """The learning rate of the discriminator."""
+        return self.lr if self.d_lr is None else self.d_lr
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class Recipe:
                 raise SrkitError(
                     f"{self.name}: the adversarial loss in phase {phase.name} needs a discriminator: name one."
                 )
-            if hasattr(phase.adversarial, "penalty") and judge["norm"] == "batch":
+            if phase.adversarial and phase.adversarial.penalty and judge["norm"] == "batch":
                 raise SrkitError(
                     f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
                     "give the critic instance norm."
@@ -273,9 +289,7 @@ def describe(thing: Any) -> Any:
         return {"name": thing.func.__name__} | {key: describe(value) for key, value in thing.keywords.items()}
     if isinstance(thing, Phase):
         losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: getattr(thing, key) for key in ("name", "steps", "lr", "betas", "schedule", "clip")} | {
-            "losses": losses
-        }
+        return {key: value for key, value in vars(thing).items() if key != "losses"} | {"losses": losses}
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if is_dataclass(thing):

@@ -1,7 +1,7 @@
 """One step of training: the networks, their optimisers, and how a phase's losses move them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, Literal
@@ -61,25 +61,32 @@ class Learner:
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), phase.lr, phase.betas, fused=True)
         self.d_optimizer = None
         if phase.adversarial:
-            self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), phase.lr, phase.betas, fused=True)
+            self.d_optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), phase.discriminator_lr, phase.betas, fused=True
+            )
 
-    def step(self, phase: Phase, lr: Tensor, hr: Tensor, rate: float, number: int = 0) -> dict[str, Tensor]:
+    def step(
+        self, phase: Phase, lr: Tensor, hr: Tensor, rate: float, number: int = 0, balance: bool = False
+    ) -> dict[str, Tensor]:
         """One step: in an adversarial phase of the discriminator too, and every critic_steps-th of the generator.
 
-        lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of both optimisers. number: of the step, from
-        0. Returns what to log: each loss term before its weight, both networks' gradient norms, the mean verdicts, and
-        how much more red, green and blue SR is than HR. Raises SrkitError before a loss that is not finite touches a
-        weight; on a GPU, which is not waited for at each step, `check` raises it, and no weight moves until then.
+        lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of the generator's optimiser; the
+        discriminator's keeps the ratio that the phase declares. number: of the step, from 0. balance: work out each
+        term's share of the gradient too. Returns what to log: each loss term before its weight, both networks' gradient
+        norms, the mean verdicts, the shares, and how much more red, green and blue SR is than HR. Raises SrkitError
+        before a loss that is not finite touches a weight; on a GPU, which is not waited for at each step, `check`
+        raises it, and no weight moves until then.
         """
-        for optimizer in filter(None, (self.g_optimizer, self.d_optimizer)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        self._set_rate(self.g_optimizer, rate)
+        if phase.adversarial:
+            self._set_rate(self.d_optimizer, rate * phase.discriminator_lr / phase.lr)
         lr, hr = (x.to(self.device, non_blocking=True) for x in (lr, hr))
         pieces = [*zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)]
-        if (number + 1) % getattr(phase.adversarial, "critic_steps", 1) == 0:
-            pairs, terms = self._generator_step(phase, pieces, number)
+        if not phase.adversarial or (number + 1) % phase.adversarial.critic_steps == 0:
+            pairs, terms = self._generator_step(phase, pieces, number, balance)
         else:
-            pairs, terms = [(self._upscale(lr).detach(), hr) for lr, hr in pieces], {}
+            with torch.no_grad():
+                pairs, terms = [(self._upscale(lr), hr) for lr, hr in pieces], {}
         if phase.adversarial:
             terms |= self._discriminator_step(phase.adversarial, pairs, number)
         self.scaler.update()
@@ -106,22 +113,29 @@ class Learner:
             part.load_state_dict(state[name])
         self.averaged = state["averaged"]
 
+    @staticmethod
+    def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
     def _upscale(self, lr: Tensor) -> Tensor:
         with self.autocast(enabled=self.half is not None):
             return self.forward(lr).float()
 
-    def _generator_step(self, phase: Phase, pieces: list, number: int) -> tuple[list, dict[str, Tensor]]:
+    def _generator_step(self, phase: Phase, pieces: list, number: int, balance: bool) -> tuple[list, dict[str, Tensor]]:
         self.g_optimizer.zero_grad(set_to_none=True)
         pairs, each = [], []
         for lr, hr in pieces:
-            total, terms = torch.zeros((), device=self.device), {}
+            terms, weighted = {}, {}
             sr = self._upscale(lr)
             with self.autocast(enabled=self.half is not None):
                 for loss, weight in phase.losses.items():
                     value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
                     terms[loss.term] = terms.get(loss.term, 0) + value.detach()
-                    total = total + weight * value
-            self.scaler.scale(total * (len(lr) / self._size(pieces))).backward()
+                    weighted[loss.term] = weighted.get(loss.term, 0) + weight * value
+            if balance:
+                terms |= gradient_shares(weighted, sr)
+            self.scaler.scale(sum(weighted.values()) * (len(lr) / self._size(pieces))).backward()
             pairs.append((sr.detach(), hr))
             drift = (sr.detach() - hr).mean((0, 2, 3))
             each.append(terms | dict(zip(("red", "green", "blue"), drift, strict=True)))
@@ -162,11 +176,11 @@ class Learner:
     def _fooling(self, loss: Any, sr: Tensor, hr: Tensor) -> Tensor:
         """The generator's side of an adversarial loss; the discriminator passes gradients on and gathers none."""
         with frozen(self.discriminator):
-            if not getattr(loss, "needs_real", False):
-                return loss.for_generator(self.discriminator(sr))
+            if not loss.needs_real:
+                return loss.for_generator(self.discriminator(sr).float())
             with torch.no_grad():
-                real = self.discriminator(hr)
-            return loss.for_generator(self.discriminator(sr), real)
+                real = self.discriminator(hr).float()
+            return loss.for_generator(self.discriminator(sr).float(), real)
 
     def _discriminator_step(self, loss: Any, pairs: list, number: int) -> dict[str, Tensor]:
         self.d_optimizer.zero_grad(set_to_none=True)
@@ -178,7 +192,7 @@ class Learner:
             d_hr, d_sr = loss.verdicts(real.detach(), fake.detach())
             answers = {"d_hr": d_hr.mean(), "d_sr": d_sr.mean()}
             each.append({"discriminator": total.detach()} | answers)
-            if hasattr(loss, "penalty"):
+            if loss.penalty:
                 total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
             self.scaler.scale(total * (len(sr) / self._size(pairs))).backward()
         terms = self._mean(each, pairs)
@@ -203,6 +217,19 @@ class Learner:
         names = ["generator", "ema", "discriminator", "g_optimizer", "d_optimizer"]
         names += ["scaler"] * self.scaler.is_enabled()
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+def gradient_shares(weighted: Mapping[str, Tensor], sr: Tensor) -> dict[str, Tensor]:
+    """What each weighted loss has to say: the norm of its gradient at SR, as a share of the sum of these norms.
+
+    A loss's value says little of its influence: only the gradient at SR, (N, 3, H, W), moves the generator. Returns
+    share_TERM for each, together 1.
+    """
+    norms = {
+        name: torch.autograd.grad(value, sr, retain_graph=True)[0].float().norm() for name, value in weighted.items()
+    }
+    whole = sum(norms.values()).clamp(min=1e-30)
+    return {f"share_{name}": norm / whole for name, norm in norms.items()}
 
 
 def learning_rate(phase: Phase, step: int) -> float:

@@ -17,10 +17,11 @@ from srkit import __version__, distributed
 from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
-from srkit.evaluation import lr_of, psnr_y, super_resolve
+from srkit.evaluation import enlarge, lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
-from srkit.health import findings
+from srkit.health import FEW, TRY, findings
 from srkit.images import crop_to_multiple, write_image
+from srkit.metrics import grid
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
@@ -29,9 +30,11 @@ from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "checkerboard", "adversarial", "discriminator", "d_hr", "d_sr")
-TERMS += ("grad_norm", "d_grad_norm", "red", "green", "blue")  # the colours: mean of SR - HR
-COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
+LOSSES = ("pixel", "perceptual", "checkerboard", "adversarial")
+TERMS = (*LOSSES, "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
+TERMS += ("red", "green", "blue")  # mean of SR - HR
+TERMS += tuple(f"share_{name}" for name in LOSSES)  # of the gradient at SR
+COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y", "grid", "grid_bicubic")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -81,7 +84,8 @@ def train(
         return run
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
-            getattr(loss, "ready", lambda device: None)(device)
+            if hasattr(loss, "ready"):  # a loss of one's own may be a plain function
+                loss.ready(device)
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
     patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr)
     valid = validation(photographs, recipe, *profile.validate_on)
@@ -119,7 +123,7 @@ class Trainer:
         self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
         self.valid, self.run = valid, run
         self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
-        self.board = None
+        self.board, self.told = None, set()  # told: findings that were printed
 
     def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
         """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
@@ -159,10 +163,10 @@ class Trainer:
                 lr, hr = self.coming.result()
                 self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
-                values = self.learner.step(phase, lr, hr, rate, self.step)
+                validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
+                logging = validating or (self.step + 1) % self.profile.log_every == 0
+                values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
                 self.step += 1
-                validating = self.step % self.profile.validate_every == 0 or self.step == end
-                logging = validating or self.step % self.profile.log_every == 0
                 if logging:
                     self.learner.check()
                     seconds = self.seconds + time.perf_counter() - began
@@ -191,25 +195,35 @@ class Trainer:
         pair = self.patches.batch(step, self.recipe.batch, (distributed.rank(), distributed.world()))
         return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
-    def validate(self, phase: Phase) -> float:
-        """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
+    def validate(self, phase: Phase) -> dict[str, float]:
+        """Mean PSNR-Y in dB and grid of the averaged generator, and bicubic's grid, on the validation photographs.
+
+        The first SR goes to samples/.
+        """
         scores = []
         for number, (hr, lr) in enumerate(self.valid):
             sr = super_resolve(self.learner.ema, lr)
-            scores.append(psnr_y(sr, hr, self.recipe.scale))
+            score = {"psnr_y": psnr_y(sr, hr, self.recipe.scale), "grid": grid(sr, hr)}
+            scores.append(score | {"grid_bicubic": grid(enlarge(lr, self.recipe.scale), hr)})
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
-        return float(np.mean(scores))
+        return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
     def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
         """Write a line of the history; after a validation, returns the score and what looks ill."""
         if validating:
-            row["psnr_y"] = self.validate(phase)
+            row |= self.validate(phase)
         self.run.append_history(row, COLUMNS)
         if self.board:
             for name in row.keys() - {"phase", "step"}:
                 self.board.add_scalar(name, row[name], row["step"])
-        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *findings(self.run.history())]) if validating else None
+        if not validating:
+            return None
+        found = {name: said for name, said in findings(self.run.history()).items() if name != FEW}
+        for name in found.keys() - self.told:
+            print(f"\nstep {self.step}: {name} ({found[name]}). Try this: {TRY[name]}.")
+        self.told |= found.keys()
+        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *found])
 
     def _save(self) -> None:
         if distributed.rank() > 0:

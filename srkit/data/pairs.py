@@ -16,6 +16,8 @@ HR_FOLDER = re.compile(r"(?<![a-z])(hr|gt|high[-_ ]?res)", re.I)
 # What names of LR and HR files add to the picture's own: 0001x4, 0801x4m, 0001x4w1, baby_LR, img_001_SRF_4_HR ...
 ENDING = re.compile(r"([-_ ]?(x[2348]([mdw]\d?)?|lr|hr|gt|lq|srf[-_ ]?\d|bicubic|low|high))+$", re.I)
 
+KIND = re.compile(r"^(\.|x[2348]|.*bicubic.*)$", re.I)  # folders that say how LR was made, beside those two
+
 
 def divide(places: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
     """HR and LR files by the folders that they lie in; where there are not both, all are HR.
@@ -56,7 +58,7 @@ def match(hr: Iterable[Path], lr: Iterable[Path], scale: int | None = None) -> t
         (path, other), *_ = wrong.items()
         have = " or ".join(f"x{each}" for each in scales(path, other)) or "no whole scale"
         raise SrkitError(f"{path.name} is {_size(path)} and its LR {_size(other)}: that is {have}, not x{scale}.")
-    return pairs, [_sentence(what, paths) for what, paths in left.items() if paths]
+    return pairs, [f"left out: {len(paths)} {what}: {listed(paths)}" for what, paths in left.items() if paths]
 
 
 def read_lr(path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
@@ -75,6 +77,17 @@ def scales(hr: Path, lr: Path) -> list[int]:
     return [s for s in range(1, 17) if all(small in (large // s, -(-large // s)) for large, small in sides)]
 
 
+def listed(paths: Iterable[Path]) -> str:
+    """The names of at most five files, and how many more there are."""
+    names = [path.name for path in paths]
+    return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+
+
+def says_only_kind(place: str) -> bool:
+    """Whether folders such as "LR_bicubic/X4" say of pictures what kind they are, and nothing more."""
+    return all(any(each.search(part) for each in (KIND, LR_FOLDER, HR_FOLDER)) for part in Path(place).parts)
+
+
 def _bare(path: Path) -> str:
     return ENDING.sub("", path.stem).lower() or path.stem.lower()
 
@@ -82,8 +95,3 @@ def _bare(path: Path) -> str:
 def _size(path: Path) -> str:
     with Image.open(path) as picture:
         return f"{picture.width} x {picture.height}"
-
-
-def _sentence(what: str, paths: list[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:5]) + f" and {len(paths) - 5} more" * (len(paths) > 5)
-    return f"left out: {len(paths)} {what}: {names}"

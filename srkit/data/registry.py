@@ -1,6 +1,6 @@
 """Data by name: what each set is, whose it is, where it comes from, and where it lies on this machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +152,16 @@ def find_data(name: str) -> Named:
         known = "a name that `srkit data` lists, such as starter, div2k or set5"
         raise SrkitError(f"{name} is no folder and no named set: give a folder, kaggle:OWNER/SLUG, or {known}.")
     return NAMED[name]
+
+
+def several(data: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """The names and folders that are meant: one, several in a list, or several joined by "+"."""
+    if isinstance(data, str | Path):
+        joined = "+" in str(data) and not Path(data).expanduser().exists()
+        data = str(data).split("+") if joined else [data]
+    if not data or "" in data:
+        raise SrkitError("no data is named: give a folder, or a name that `srkit data` lists.")
+    return list(data)
 
 
 def locate(data: str | Path) -> Path | None:

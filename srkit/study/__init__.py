@@ -1,0 +1,24 @@
+"""A study: several recipes, or variants of one, times seeds, on the same photographs; declared in a TOML file.
+
+    [study]
+    name = "norms"
+    profile = "laptop"            # and in [profile] what this study changes of it
+    data = "div2k"                # a named set, a folder, or a list of folders
+    tests = ["Set5", "Set14"]     # named sets or folders; scored once, when a run is done
+    seeds = [0, 1, 2]
+
+    [[system]]
+    recipe = "srgan"              # or "my_recipes.py:NAME"
+
+    [[variant]]
+    name = "srgan without norm"
+    base = "srgan"
+    set = { "generator.norm" = "none", "phases.gan.losses.adversarial.weight" = 1e-2 }
+
+Folders are told from the file's own place.
+"""
+
+from srkit.study.plan import Planned, Study, train_one
+from srkit.study.reader import read_study
+
+__all__ = ["Planned", "Study", "read_study", "train_one"]
