@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
+from math import inf
+from numbers import Integral, Real
 from pathlib import Path
 
 FULL = ENOSPC, EDQUOT
@@ -22,6 +24,13 @@ class CannotWrite(SrkitError):
         self.path, self.reason = path, reason
         way_out = "make room there" if reason.errno in FULL else way_out
         super().__init__(f"{path} cannot be written ({reason.strerror or reason}): {way_out}{then}.")
+
+
+def check_number(name: str, value: object, least: float = 1, whole: bool = True) -> None:
+    """Raise SrkitError for what is no number, or is below `least`: names the argument and what it takes."""
+    kind = Integral if whole else Real
+    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < inf:
+        raise SrkitError(f"{name} is {value!r}: give a {'whole ' * whole}number from {least:g}.")
 
 
 def expanded(path: Path | str) -> Path:

@@ -136,8 +136,7 @@ def _animated(picture: Image.Image) -> bool:
 def _about(picture: Image.Image, kind: str, lost: list[str]) -> dict[str, Any]:
     """What a file says besides its pixels, as far as it is sound."""
     info, tags = picture.info, getattr(picture, "tag_v2", {})
-    words = [name for name in HOLDS.get(kind, ()) if name != "exif" and info.get(name) is not None]
-    about = {name: info[name] for name in words if not isinstance(info[name], str)}  # a PNG's text may have such a name
+    about = {name: info[name] for name in HOLDS.get(kind, ()) if name != "exif" and info.get(name) is not None}
     text = {name: words for name, words in getattr(picture, "text", {}).items() if "xmp" not in name.lower()}
     about |= {"text": text} if text else {}
     if not all(1 < value < 1e6 for value in about.get("dpi", ())):  # 1 is Pillow's word for none

@@ -21,6 +21,7 @@ SUFFIXES = tuple(KINDS)  # of what is taken for a picture; an opened file's kind
 MAX_PIXELS = 100_000_000
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_TEXT, PNG_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP"), (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+SETTINGS = ("transparency", "exif", "icc_profile", "dpi", "gamma", "chromaticity", "srgb")  # Pillow's words
 # what an EXIF orientation asks for, of (H, W) or (H, W, C)
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
@@ -70,6 +71,9 @@ def _decoded(path: Path, max_pixels: int, lost: list[str]) -> Image.Image:
                 if width * height > max_pixels:
                     raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
                 picture.load()
+                for name in SETTINGS:
+                    if isinstance(picture.info.get(name), str):  # a PNG's text by that name
+                        del picture.info[name]
                 lost += [without] if without else []
                 stack.pop_all()
                 return picture
@@ -148,8 +152,12 @@ def wide_grey(picture: Image.Image) -> np.ndarray:
 
 def picture_mode(path: Path | str) -> str:
     """Pillow's name for how a file keeps its pixels: "RGB", "L" for grey, "RGBA", "P" for a palette ..."""
-    with Image.open(path) as picture:
-        return picture.mode
+    try:
+        with Image.open(path) as picture:
+            return picture.mode
+    except Exception:  # as of a PNG whose text is damaged
+        with opened(path) as picture:
+            return picture.mode
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:

@@ -20,8 +20,7 @@ def test_the_longest_legal_name_can_be_written(tmp_path):
             beside.write_text(name[:3])
         assert (tmp_path / name).read_text() == name[:3]
     with pytest.raises(SrkitError, match=r"cannot be written \(File name too long\)"):
-        with replacing(tmp_path / ("a" * 260 + ".png")) as beside:
-            beside.write_text("")
+        replacing_words(tmp_path / ("a" * 260 + ".png"))
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -65,9 +64,12 @@ def replacing_words(path):
     ],
 )
 def test_only_a_full_disk_asks_for_room(tmp_path, number, said):
-    with pytest.raises(SrkitError) as told, replacing(tmp_path / "a.csv") as beside:
-        beside.write_text("half")
+    def fail(path):
+        path.write_text("half")
         raise OSError(number, os.strerror(number))
+
+    with pytest.raises(SrkitError) as told, replacing(tmp_path / "a.csv") as beside:
+        fail(beside)
     assert str(told.value) == f"{tmp_path / 'a.csv'} cannot be written ({os.strerror(number)}): {said}."
     assert not list(tmp_path.iterdir())
 
@@ -88,9 +90,9 @@ def test_libraries_that_hide_why_they_cannot_write_are_seen_through(tmp_path, sa
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
-        with pytest.raises(CannotWrite, match=r"w.pt cannot be written \(File too large\)"):
-            with replacing(tmp_path / "w.pt") as beside:
-                save({"a": torch.zeros(100_000)}, beside)
+        told = pytest.raises(CannotWrite, match=r"w.pt cannot be written \(File too large\)")
+        with told, replacing(tmp_path / "w.pt") as beside:
+            save({"a": torch.zeros(100_000)}, beside)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
