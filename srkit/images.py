@@ -35,14 +35,16 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @contextmanager
-def opened(path: Path | str, max_pixels: int = MAX_PIXELS, lost: list[str] | None = None) -> Iterator[Image.Image]:
+def opened(
+    path: Path | str | BytesIO, max_pixels: int = MAX_PIXELS, lost: list[str] | None = None
+) -> Iterator[Image.Image]:
     """Yield a decoded picture, as it lies in the file: whatever goes wrong here or inside is one SrkitError.
 
     Only the first frame or page is decoded. A file's content says its kind, and not its name. Where a PNG's text or
     profile is damaged or too large, the picture comes without, and `lost` is told.
     A decoder in want of sound data raises nearly anything, and so all is caught.
     """
-    path = expanded(path)
+    path = path if isinstance(path, BytesIO) else expanded(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's doubts: it opens the picture whole, or an error follows
@@ -59,8 +61,10 @@ def opened(path: Path | str, max_pixels: int = MAX_PIXELS, lost: list[str] | Non
         raise SrkitError(f"{path} does not open as a picture ({reason}): replace it or leave it out.") from error
 
 
-def _decoded(path: Path, max_pixels: int, lost: list[str]) -> Image.Image:
-    kinds = set(KINDS.values()) - ({"TGA"} if path.suffix.lower() != ".tga" else set())  # its content could be anything
+def _decoded(path: Path | BytesIO, max_pixels: int, lost: list[str]) -> Image.Image:
+    kinds = set(KINDS.values()) - (
+        {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()
+    )  # its content could be anything
     failed = None
     for without in ("", "text and colour profile", "metadata"):
         try:
@@ -86,9 +90,9 @@ def _decoded(path: Path, max_pixels: int, lost: list[str]) -> Image.Image:
     raise failed
 
 
-def _without(path: Path, what: str) -> BytesIO:
+def _without(path: Path | BytesIO, what: str) -> BytesIO:
     """A PNG without its text and its profile, or with nothing but its pixels."""
-    data = path.read_bytes()
+    data = path.getvalue() if isinstance(path, BytesIO) else path.read_bytes()
     if not data.startswith(PNG_START):
         raise ValueError("only a PNG is taken apart")
     kept = (
@@ -120,7 +124,7 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(TURNS[turn](pixels)) if turn in TURNS else pixels
 
 
-def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
+def read_image(path: Path | str | BytesIO, grey: bool = False) -> np.ndarray:
     """Decode a picture as uint8 RGB (H, W, 3), turned upright by its EXIF orientation.
 
     Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels; with
