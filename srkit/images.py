@@ -1,7 +1,7 @@
 """Pictures at the edges of srkit: RGB uint8 arrays (H, W, 3) outside, float tensors (N, 3, H, W) in [0, 1] inside."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -22,16 +22,6 @@ MAX_PIXELS = 100_000_000
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_TEXT, PNG_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP"), (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 SETTINGS = ("transparency", "exif", "icc_profile", "dpi", "gamma", "chromaticity", "srgb")  # Pillow's words
-# what an EXIF orientation asks for, of (H, W) or (H, W, C)
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda pixels: np.rot90(pixels, 2),
-    4: np.flipud,
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
 
 
 @contextmanager
@@ -116,12 +106,14 @@ def orientation(picture: Image.Image) -> int:
         turn = picture.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         turn = None
-    return turn if turn in range(2, 9) else 1
+    return turn if turn in range(1, 9) else 1
 
 
 def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     """Pixels (H, W) or (H, W, C) upright, by their EXIF orientation."""
-    return np.ascontiguousarray(TURNS[turn](pixels)) if turn in TURNS else pixels
+    pixels = pixels.swapaxes(0, 1) if turn in (5, 6, 7, 8) else pixels
+    pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
+    return np.ascontiguousarray(pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels)
 
 
 def read_image(path: Path | str | BytesIO, grey: bool = False) -> np.ndarray:

@@ -16,11 +16,12 @@ class Progress(tqdm):
 
     Use as a context: `with Progress(200, "psnr") as bar: bar.update(1, "loss 0.012")`. Notebook outputs are updated in
     place, so an executed notebook keeps the last state and nothing else. Under torchrun one process speaks for all.
+    delay: seconds in which nothing is shown, and what is done by then never is.
     """
 
     monitor_interval = 0  # no thread beside the work
 
-    def __init__(self, total: int, label: str, start: int = 0):
+    def __init__(self, total: int, label: str, start: int = 0, delay: float = 0):
         self.handle = _notebook_output() if in_notebook() else None
         terminal = self.handle is None and not getattr(sys.stderr, "closed", True) and sys.stderr.isatty()
         self.log = None if terminal or self.handle else sys.stderr
@@ -31,6 +32,7 @@ class Progress(tqdm):
             file=sys.stderr if terminal else StringIO(),
             mininterval=0.2 if terminal else 0.5 if self.handle else 10,
             miniters=1,
+            delay=delay,
             dynamic_ncols=True,
             bar_format="{desc}: {n} of {total} |{bar:20}| {elapsed}<{remaining}{postfix}",
             disable=os.environ.get("RANK", "0") != "0",

@@ -68,7 +68,7 @@ def upscale(
     except (RuntimeError, AssertionError) as error:  # torch's ways to say that there is none
         raise SrkitError(f"device {device!r} is not to be had here: choose cpu, or see srkit doctor.") from error
     amounts = [amount for amount in (getattr(network, "sharpening", 0), sharpen) if amount]
-    bar = Progress(pixels.shape[0] * pixels.shape[1], "pixels enlarged") if progress else nullcontext()
+    bar = Progress(pixels.shape[0] * pixels.shape[1], "pixels enlarged", delay=1) if progress else nullcontext()
     with bar:
         sr = enlarge_in_tiles(
             Ensemble(network) if ensemble else network,

@@ -75,6 +75,12 @@ def test_where_nothing_can_be_shown_the_work_goes_on(monkeypatch, stderr):
             stream.close()
 
 
+def test_what_is_soon_done_need_not_be_shown(capsys):
+    with Progress(2, "psnr", delay=60) as bar:
+        bar.update(2)
+    assert capsys.readouterr().err == ""
+
+
 def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with Progress(2, "psnr") as bar:
