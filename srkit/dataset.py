@@ -3,10 +3,11 @@
 import hashlib
 import json
 import math
+import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from torch import Tensor
 from srkit import __version__
 from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs
-from srkit.degradations import BICUBIC
+from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, replacing
-from srkit.images import crop_to_multiple, picture_mode, read_image, to_image, to_tensor
+from srkit.images import crop_to_multiple, picture_mode, read_image
 from srkit.progress import Progress
 
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -32,18 +33,6 @@ def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
     """
     paths = list(paths)
     return {paths[number]: image for number, image in _opened(paths)}
-
-
-def _side_by_side(work: Callable, items: Iterable, ahead: int = 32) -> Iterator:
-    """work(item) for each item, in order, on all cores: torch leaves Python's lock alone."""
-    with ThreadPoolExecutor() as pool:
-        waiting: deque[Future] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
@@ -105,7 +94,8 @@ class Patches:
     """Batches of LR and HR crops for training; batch number `step` is the same whenever it is asked for.
 
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
-    the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
+    the benchmark sets; by a degradation that is `fresh`, each crop is, anew, with a margin around it. Photographs are
+    drawn alike often, positions evenly, with the eight flips and quarter turns.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
     pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones.
@@ -136,8 +126,12 @@ class Patches:
                 )
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        shrink = lambda n: (n, to_image(degradation(to_tensor(self.hr[n]), scale, seed + n)))  # noqa: E731
-        made = _side_by_side(shrink, range(len(self.hr)))
+        self.degradation, self.fresh = degradation, getattr(degradation, "fresh", False) and not given
+        if self.fresh:  # torch's own threads would only get in each other's way
+            self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
+            self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
+            return
+        made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
@@ -155,9 +149,13 @@ class Patches:
         which, where, turns = self.drawn(step, size, part)
         small = self.crop // self.scale
         lr = np.empty((len(which), small, small, 3), np.uint8)
+        if self.fresh:
+            seeds = [(self.seed, step, part[0] * size // part[1] + i) for i in range(len(which))]
+            fresh = list(self.pool.map(self._degraded, which, where, seeds))
         hr = np.empty((len(which), self.crop, self.crop, 3), np.uint8)
         for i, (photograph, (top, left), turn) in enumerate(zip(which, where, turns, strict=True)):
-            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            made = fresh[i] if self.fresh else self.lr[photograph][top : top + small, left : left + small]
+            lr[i] = dihedral(made, turn)
             top, left = top * self.scale, left * self.scale
             hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
         return _float(lr), _float(hr)
@@ -170,8 +168,19 @@ class Patches:
         turns = random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
-        rooms = np.array([self.lr[photograph].shape[:2] for photograph in which]) - self.crop // self.scale + 1
-        return which, (where * rooms).astype(int), turns
+        sizes = np.array([self.hr[photograph].shape[:2] for photograph in which]) // self.scale
+        return which, (where * (sizes - self.crop // self.scale + 1)).astype(int), turns
+
+    def _degraded(self, photograph: int, corner: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
+        """The LR of one crop, made with 2 to 9 LR pixels around it: JPEG's blocks begin anywhere in it."""
+        random, image, small = np.random.default_rng(seed), self.hr[photograph], self.crop // self.scale
+        margin = random.integers(2, 10, 2)
+        first = np.maximum(corner - margin, 0)
+        end = np.minimum(corner + small + 11 - margin, np.array(image.shape[:2]) // self.scale)
+        (top, left), (bottom, right) = first * self.scale, end * self.scale
+        lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
+        top, left = corner - first
+        return lr[top : top + small, left : left + small]
 
 
 def dihedral(image: np.ndarray, which: int) -> np.ndarray:
@@ -185,9 +194,9 @@ def _float(images: np.ndarray) -> Tensor:
 
 
 def fits(patches: Patches, device: torch.device) -> bool:
-    """Whether all HR and LR pictures can lie on a GPU and leave it room to train."""
+    """Whether all HR and LR pictures can lie on a GPU and leave it room to train; fresh LR cannot, a CPU makes it."""
     needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
-    return device.type == "cuda" and needed < SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type == "cuda" and not patches.fresh and needed < SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 class ResidentPatches:
@@ -217,12 +226,15 @@ class Pictures:
             self.pixels[start : start + len(flat)] = flat.to(device)
         self.starts = torch.as_tensor(starts[:-1], device=device)
         self.widths = torch.tensor([image.shape[1] for image in images], device=device)
+        self.turned: dict[int, Tensor] = {}  # by the side of a square: where each pixel of its eight turns comes from
 
     def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
         """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = np.arange(size * size).reshape(size, size)
-        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
-        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
+        if size not in self.turned:
+            upright = np.arange(size * size).reshape(size, size)
+            eight = np.stack([dihedral(upright, turn) for turn in range(8)])
+            self.turned[size] = torch.from_numpy(eight).to(self.pixels.device)
+        source = self.turned[size][turns]  # (n, size, size)
         top, left = (corner[:, side, None, None] for side in (0, 1))
         rows, columns = top + source // size, left + source % size
         place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns

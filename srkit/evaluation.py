@@ -24,7 +24,7 @@ from torch import nn
 
 from srkit.data.pairs import read_lr
 from srkit.data.sources import find_pictures
-from srkit.degradations import BICUBIC
+from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, replacing
 from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, luma, read_image, to_image, to_tensor, write_image
@@ -54,9 +54,12 @@ def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
     return to_image(imresize(imresize(y, 1 / scale), scale))
 
 
-def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC) -> np.ndarray:
-    """The LR file that a network is given: RGB uint8 (H / scale, W / scale, 3); a grey HR gets three equal channels."""
-    return to_image(degradation(to_tensor(in_colour(hr)), scale))
+def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int = 0) -> np.ndarray:
+    """The LR file that a network is given: RGB uint8 (H / scale, W / scale, 3); a grey HR gets three equal channels.
+
+    seed: of what is random in the degradation, another for each picture of a set.
+    """
+    return degrade(in_colour(hr), scale, degradation, seed)
 
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:

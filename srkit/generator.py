@@ -1,12 +1,14 @@
 """Networks that turn an LR picture into an SR picture."""
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.files import SrkitError
+from srkit.public_names import public_weights
 from srkit.resize import imresize
 
 STEPS = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # each scale as a product of small ones
@@ -106,74 +108,90 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self, channels: int = 64, growth: int = 32, residual_scale: float = 0.2):
         super().__init__()
-        widths = [channels + growth * n for n in range(5)]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(width, growth if n < 4 else channels, 3, padding=1) for n, width in enumerate(widths)
-        )
         self.residual_scale = residual_scale
+        for n in range(5):
+            conv = nn.Conv2d(channels + n * growth, growth if n < 4 else channels, 3, padding=1)
+            self.add_module(f"conv{n + 1}", conv)
+
+    @property
+    def convs(self) -> list[nn.Module]:
+        """conv1 to conv5."""
+        return list(self.children())
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
-        for conv in self.convs[:-1]:
+        seen, (*convs, last) = x, self.convs
+        for conv in convs:
             seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], dim=1)  # (N, channels + n growth, H, W)
-        return x + self.residual_scale * self.convs[-1](seen)
+        return x + self.residual_scale * last(seen)
 
 
 class RRDB(nn.Sequential):
-    """Residual in residual dense block: three dense blocks, their change scaled once more (arXiv:1809.00219)."""
+    """Residual in residual dense block: what three dense blocks make, scaled once more and added (arXiv:1809.00219).
+
+    x + residual_scale dense(dense(dense(x))), as in the authors' code, so that their weights give their pictures.
+    """
 
     def __init__(self, channels: int = 64, growth: int = 32, residual_scale: float = 0.2):
-        super().__init__(*(ResidualDenseBlock(channels, growth, residual_scale) for _ in range(3)))
+        super().__init__()
+        for n in range(3):
+            self.add_module(f"rdb{n + 1}", ResidualDenseBlock(channels, growth, residual_scale))
         self.residual_scale = residual_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.residual_scale * (super().forward(x) - x)
+        return x + self.residual_scale * super().forward(x)
 
 
 class RRDBTrunk(nn.Module):
-    """RRDBs at LR size between two convolutions: (N, 3, H, W) to features (N, channels, H, W)."""
+    """RRDBs at LR size between two convolutions: (N, 3, H, W) to features (N, channels, H, W).
+
+    Its weights have the names of ESRGAN's public files; those of its first release and of earlier srkit load as well.
+    """
 
     def __init__(self, channels: int = 64, blocks: int = 23, growth: int = 32, residual_scale: float = 0.2):
         super().__init__()
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.body = nn.Sequential(
-            *(RRDB(channels, growth, residual_scale) for _ in range(blocks)),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
-        small_start(self.body[:-1])
+        self.conv_first = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(*(RRDB(channels, growth, residual_scale) for _ in range(blocks)))
+        self.conv_body = nn.Conv2d(channels, channels, 3, padding=1)
+        small_start(self.body)
+
+    def features(self, lr: Tensor) -> Tensor:
+        """What is worked out at LR size: (N, 3, H, W) in [0, 1] to (N, channels, H, W)."""
+        features = self.conv_first(lr)
+        return features + self.conv_body(self.body(features))
 
     def forward(self, lr: Tensor) -> Tensor:
-        features = self.head(lr)
-        return features + self.body(features)
+        return self.features(lr)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
+        mine = {name.removeprefix(prefix): state_dict.pop(name) for name in [*state_dict] if name.startswith(prefix)}
+        state_dict.update({prefix + name: value for name, value in public_weights(mine).items()})
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-class RRDBNet(nn.Module):
+class RRDBNet(RRDBTrunk):
     """The generator of ESRGAN: Wang et al. 2018, arXiv:1809.00219, section 3.1. No norm, linear end.
 
     16.70 M parameters as published: scale 4, 64 channels, 23 blocks, growth 32. Enlarges by nearest neighbour and a
-    convolution, once a factor of 2 (or once by 3).
+    convolution, once a factor of 2 (or once by 3, which programs that read ESRGAN's files take for a factor of 2).
     """
 
     def __init__(
         self, scale: int = 4, channels: int = 64, blocks: int = 23, growth: int = 32, residual_scale: float = 0.2
     ):
-        super().__init__()
         _check("scale", scale, SCALES)
+        super().__init__(channels, blocks, growth, residual_scale)
         self.scale = scale
-        self.trunk = RRDBTrunk(channels, blocks, growth, residual_scale)
-        layers: list[nn.Module] = []
-        for step in STEPS[scale]:
-            layers += [nn.Upsample(scale_factor=step), nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2)]
-        self.upsampler = nn.Sequential(*layers)
-        self.tail = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels, 3, 3, padding=1)
-        )
-
-    def features(self, lr: Tensor) -> Tensor:
-        return self.trunk(lr)  # (N, channels, H, W)
+        for n in range(len(STEPS[scale])):
+            self.add_module(f"conv_up{n + 1}", nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv_hr = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(channels, 3, 3, padding=1)
 
     def enlarge(self, features: Tensor, lr: Tensor) -> Tensor:
-        return self.tail(self.upsampler(features))  # (N, 3, scale H, scale W)
+        """The rest: features (N, channels, H, W) to (N, 3, scale H, scale W)."""
+        for n, step in enumerate(STEPS[self.scale]):
+            conv = getattr(self, f"conv_up{n + 1}")
+            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=step)), 0.2)
+        return self.conv_last(F.leaky_relu(self.conv_hr(features), 0.2))
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""

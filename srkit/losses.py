@@ -131,8 +131,11 @@ class LPIPS(Loss):
         _check("perceptual weights", self.weights, ("imagenet", "random"))
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        by = torch.randint(self.shift, (2,)).tolist()
-        return self.ready(sr.device)(sr.roll(by, (2, 3)), hr.roll(by, (2, 3)), normalize=True).mean()
+        down, right = torch.randint(self.shift, (2,), device=sr.device)
+        rows = (torch.arange(sr.shape[2], device=sr.device) - down) % sr.shape[2]
+        columns = (torch.arange(sr.shape[3], device=sr.device) - right) % sr.shape[3]
+        sr, hr = (x.index_select(2, rows).index_select(3, columns) for x in (sr, hr))
+        return self.ready(sr.device)(sr, hr, normalize=True).mean()
 
     def ready(self, device: torch.device | str) -> nn.Module:
         return lpips_network(self.network, self.weights, torch.device(device))

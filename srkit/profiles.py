@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from srkit.losses import LPIPS, Checkerboard, Perceptual, Pixel
+from srkit.losses import LPIPS, Checkerboard, Perceptual
 from srkit.recipes import Phase, Recipe, find_named, options
 
 
@@ -17,9 +17,10 @@ class Profile:
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
     psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
     phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
-    guard: weight of a Checkerboard loss in each phase that a network judges, against the raster that a discriminator's
-    strides and VGG's poolings draw.
-    perceptual_layer: the layer of every VGG loss, in place of the recipe's, such as "conv3_4".
+    guard: weight of a Checkerboard loss in the second phase, against the raster that a discriminator's strides and VGG's
+    poolings draw.
+    perceptual_network, perceptual_layer: the deepest layer that VGG losses may look at, such as "vgg19" and "conv3_4"
+    where no more is at hand; it takes the place of deeper ones. None leaves the recipe's.
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
     """
 
@@ -39,6 +40,7 @@ class Profile:
     schedule: str | None = None
     guard: float = 0.0
     perceptual_weights: Literal["imagenet", "random"] = "imagenet"
+    perceptual_network: str = "vgg19"
     perceptual_layer: str | None = None
     compile: bool = True
     log_every: int = 100
@@ -80,9 +82,12 @@ PROFILES = {
             width=32,
             dense=256,
             psnr_lr=1e-3,
+            gan_lr=3e-4,
+            d_lr=3e-5,
+            guard=3.0,
             schedule="cosine",
             log_every=20,
-            validate_every=250,
+            validate_every=125,
             validate_on=(4, 256),
         ),
         Profile(name="gpu", about="the real result; some hours on a GPU", psnr_steps=200_000, gan_steps=100_000),
@@ -135,7 +140,7 @@ def _shorten(phase: Phase, profile: Profile) -> Phase:
     first = phase.name == "psnr"
     limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
     losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
-    if profile.guard and not all(isinstance(loss, Pixel | Checkerboard) for loss in losses):
+    if phase.adversarial and profile.guard:
         losses.setdefault(Checkerboard(), profile.guard)
     return replace(
         phase,
@@ -151,6 +156,6 @@ def _judging(loss: Any, profile: Profile) -> Any:
     """A loss that looks through an ImageNet network, with the weights and the layer that the profile declares."""
     if isinstance(loss, Perceptual | LPIPS):
         loss = replace(loss, weights=profile.perceptual_weights)
-    if isinstance(loss, Perceptual) and profile.perceptual_layer:
-        loss = replace(loss, layer=profile.perceptual_layer)
+    if isinstance(loss, Perceptual) and profile.perceptual_layer and loss.layer > profile.perceptual_layer:
+        loss = replace(loss, network=profile.perceptual_network, layer=profile.perceptual_layer)
     return loss

@@ -5,12 +5,12 @@ A ninth system is made by changing three lines: `replace(SRGAN, name="mine", dis
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from srkit import generator as generators
-from srkit.degradations import BICUBIC, BlurDown
+from srkit.degradations import BICUBIC, BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
@@ -32,7 +32,8 @@ class Phase:
 
     lr: learning rate of both networks, or of the generator where d_lr gives the discriminator's own (two time scales:
     Heusel et al. 2017, arXiv:1706.08500). schedule: "constant"; "step", a tenth of lr from the middle on; "cosine",
-    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None.
+    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the
+    losses but for the adversarial one compare with HR after an unsharp mask, `srkit.high_order.crisp`.
     """
 
     name: Literal["psnr", "gan"]
@@ -43,6 +44,7 @@ class Phase:
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None
     d_lr: float | None = None
+    crisp: bool = False
 
     @property
     def adversarial(self) -> AdversarialLoss | None:
@@ -268,12 +270,29 @@ SRGAN_LIGHT = replace(
     ),
 )
 
+REAL_LIGHT = replace(
+    SRRESNET_LIGHT,
+    name="real_light",
+    about="srresnet_light for photographs as they are: blurred, noisy and compressed twice over",
+    cite="srkit; Wang et al. 2021, arXiv:2107.10833, for the degradation",
+    degradation=HighOrder(),
+)
+
+REAL_LIGHT_GAN = replace(
+    SRGAN_LIGHT,
+    name="real_light_gan",
+    about="its GAN twin, against HR with an unsharp mask",
+    cite=REAL_LIGHT.cite,
+    degradation=REAL_LIGHT.degradation,
+    phases=(*REAL_LIGHT.phases, replace(SRGAN_LIGHT.phases[1], crisp=True)),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         *(SRRESNET, SRGAN, ESRGAN),
         *(PIXELFORGE, TWO_STAGE_RRDB, BICUBIC_SKIP, DIV2K_X2, WGAN_GP),
-        *(SRRESNET_LIGHT, SRGAN_LIGHT),
+        *(SRRESNET_LIGHT, SRGAN_LIGHT, REAL_LIGHT, REAL_LIGHT_GAN),
     )
 }
 
@@ -293,7 +312,7 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if is_dataclass(thing):
-        return {"name": type(thing).__name__} | asdict(thing)
+        return {"name": type(thing).__name__} | {key: describe(value) for key, value in vars(thing).items()}
     return [describe(item) for item in thing] if isinstance(thing, tuple) else thing
 
 

@@ -160,12 +160,15 @@ class Trainer:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
                 lr, hr = self.coming.result()
-                self.coming = reader.submit(self._batch, self.step + 1)
+                if not self.learner.lazy:  # a CPU has the next batch cut while it works, a GPU after it was given work
+                    self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
                 validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
                 logging = validating or (self.step + 1) % self.profile.log_every == 0
                 values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
                 self.step += 1
+                if self.learner.lazy:
+                    self.coming = reader.submit(self._batch, self.step)
                 if logging:
                     self.learner.check()
                     seconds = self.seconds + time.perf_counter() - began
@@ -266,7 +269,7 @@ class Trainer:
 def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """HR and LR, uint8, of the middle of the first validation photographs, HR at most side x side."""
     found = []
-    for path, image in decode(photographs.valid[:count]).items():
+    for number, (path, image) in enumerate(decode(photographs.valid[:count]).items()):
         if path in photographs.lr:
             lr = read_lr(photographs.lr[path], image, recipe.scale)
             height, width = (min(side // recipe.scale, size) for size in lr.shape[:2])
@@ -276,7 +279,7 @@ def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) 
             found.append((image[tuple(large)], lr[place]))
         else:
             hr = middle(image, side, recipe.scale)
-            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation)))
+            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation, number)))
     return found
 
 

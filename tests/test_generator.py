@@ -1,5 +1,7 @@
 """The generator against the paper, closed forms and brute force."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,8 @@ from srkit.generator import (
     sharpen,
 )
 from srkit.resize import imresize
+from srkit.runs import save_weights
+from srkit.upscaling import open_weights
 
 
 def small(**options) -> SRResNet:
@@ -204,15 +208,15 @@ def test_a_residual_dense_block_is_five_convolutions_each_seeing_all_before():
     torch.testing.assert_close(block(x), x + 0.2 * maps[-1])
 
 
-def test_an_rrdb_scales_the_change_of_three_dense_blocks_once_more():
+def test_an_rrdb_scales_what_three_dense_blocks_make_once_more():
     rrdb = RRDB(channels=4, growth=3)
     x = torch.randn(1, 4, 6, 6)
     inner = rrdb[2](rrdb[1](rrdb[0](x)))
-    torch.testing.assert_close(rrdb(x), x + 0.2 * (inner - x))
+    torch.testing.assert_close(rrdb(x), x + 0.2 * inner)
 
 
 def test_dense_blocks_start_with_a_tenth_of_kaimings_deviation():
-    conv = RRDBNet(blocks=1).trunk.body[0][0].convs[0]
+    conv = RRDBNet(blocks=1).body[0][0].convs[0]
     fan_in = 64 * 9
     assert float(conv.weight.detach().std()) == pytest.approx(0.1 * (2 / fan_in) ** 0.5, rel=0.05)
     assert not conv.bias.any()
@@ -255,3 +259,158 @@ def test_sharpening_keeps_flat_places_steepens_edges_and_does_nothing_at_0():
     torch.testing.assert_close(sharper[..., :3], edge[..., :3])
     assert (sharper[..., 8] - sharper[..., 7] > 0.31).all()
     assert sharpen(edge, 0.0) is edge
+
+
+def first_release_names(blocks: int, ups: int) -> dict[str, str]:
+    """By its place in an RRDBNet, how RRDB_ESRGAN_x4.pth, which the paper's authors published, calls a weight."""
+    names = {"conv_first": "conv_first", "conv_body": "trunk_conv", "conv_hr": "HRconv", "conv_last": "conv_last"}
+    names |= {f"conv_up{n + 1}": f"upconv{n + 1}" for n in range(ups)}
+    for block, part, conv in product(range(blocks), (1, 2, 3), (1, 2, 3, 4, 5)):
+        names[f"body.{block}.rdb{part}.conv{conv}"] = f"RRDB_trunk.{block}.RDB{part}.conv{conv}"
+    return names
+
+
+def numbered_names(blocks: int, ups: int) -> dict[str, str]:
+    """How it is called in the files before that, and in most that others made: places in one nn.Sequential."""
+    top = {"conv_first": 0, "conv_hr": 3 * ups + 2, "conv_last": 3 * ups + 4}
+    top |= {f"conv_up{n + 1}": 3 * n + 3 for n in range(ups)}
+    names = {name: f"model.{place}" for name, place in top.items()} | {"conv_body": f"model.1.sub.{blocks}"}
+    for block, part, conv in product(range(blocks), (1, 2, 3), (1, 2, 3, 4, 5)):
+        names[f"body.{block}.rdb{part}.conv{conv}"] = f"model.1.sub.{block}.RDB{part}.conv{conv}.0"
+    return names
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("names_of", [first_release_names, numbered_names])
+def test_files_with_the_other_names_of_an_rrdbnet_open(names_of, scale):
+    options = {"scale": scale, "channels": 4, "blocks": 12, "growth": 2}
+    network = RRDBNet(**options)
+    other = names_of(12, {2: 1, 3: 1, 4: 2, 8: 3}[scale])
+    state = {
+        f"{other[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": v for name, v in network.state_dict().items()
+    }
+    opened = RRDBNet(**options)
+    opened.load_state_dict(state)
+    lr = torch.rand(1, 3, 5, 6)
+    assert torch.equal(opened(lr), network(lr))
+
+
+class EarlierBlock(nn.Module):
+    """A dense block of srkit before its weights had ESRGAN's names."""
+
+    def __init__(self, channels: int, growth: int):
+        super().__init__()
+        widths = [channels + growth * n for n in range(5)]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width, growth if n < 4 else channels, 3, padding=1) for n, width in enumerate(widths)
+        )
+
+    def forward(self, x):
+        seen = x
+        for conv in self.convs[:-1]:
+            seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], dim=1)
+        return x + 0.2 * self.convs[-1](seen)
+
+
+class EarlierRRDB(nn.Sequential):
+    """And its RRDB, which scaled the change of three dense blocks and not what they make."""
+
+    def forward(self, x):
+        return x + 0.2 * (super().forward(x) - x)
+
+
+class EarlierTrunk(nn.Module):
+    def __init__(self, channels: int, blocks: int, growth: int):
+        super().__init__()
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        rrdbs = (EarlierRRDB(*(EarlierBlock(channels, growth) for _ in range(3))) for _ in range(blocks))
+        self.body = nn.Sequential(*rrdbs, nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, lr):
+        features = self.head(lr)
+        return features + self.body(features)
+
+
+class EarlierRRDBNet(nn.Module):
+    def __init__(self, ups: tuple, channels: int, blocks: int, growth: int):
+        super().__init__()
+        self.trunk = EarlierTrunk(channels, blocks, growth)
+        layers = []
+        for step in ups:
+            layers += [nn.Upsample(scale_factor=step), nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2)]
+        self.upsampler = nn.Sequential(*layers)
+        last = nn.Conv2d(channels, 3, 3, padding=1)
+        self.tail = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2), last)
+
+    def forward(self, lr):
+        return self.tail(self.upsampler(self.trunk(lr)))
+
+
+def as_if_trained(network: nn.Module) -> nn.Module:
+    """Weights that neither vanish nor explode over many blocks, with biases."""
+    torch.manual_seed(3)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.7 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 0.1)
+    return network
+
+
+@pytest.mark.parametrize(("scale", "ups", "blocks"), [(2, (2,), 3), (3, (3,), 12), (4, (2, 2), 23), (8, (2, 2, 2), 1)])
+def test_weights_of_an_earlier_srkit_give_the_pictures_they_gave(scale, ups, blocks):
+    before = as_if_trained(EarlierRRDBNet(ups, 8, blocks, 4))
+    now = RRDBNet(scale, channels=8, blocks=blocks, growth=4)
+    now.load_state_dict(before.state_dict())
+    lr = torch.rand(1, 3, 9, 7)
+    with torch.no_grad():
+        expected = before(lr)
+        assert expected.std() > 0.05, "the weights do nothing"
+        torch.testing.assert_close(now(lr), expected, rtol=1e-5, atol=1e-5)
+        again = RRDBNet(scale, channels=8, blocks=blocks, growth=4)
+        again.load_state_dict(now.state_dict())  # saved under the names of today, they are rescaled once only
+        assert torch.equal(again(lr), now(lr))
+
+
+def test_an_earlier_file_of_two_stages_opens():
+    before, now = as_if_trained(EarlierTrunk(8, 3, 4)), TwoStageRRDB(channels=8, blocks=3, growth=4)
+    state = {name: value for name, value in now.state_dict().items() if name.startswith("stage_two.")}
+    now.load_state_dict(state | {f"stage_one.{name}": value for name, value in before.state_dict().items()})
+    lr = torch.rand(1, 3, 9, 7)
+    torch.testing.assert_close(now.stage_one(lr), before(lr), rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_of_another_network_is_still_refused():
+    with pytest.raises(RuntimeError, match="Missing key"):
+        RRDBNet(channels=4, blocks=1, growth=2).load_state_dict(small().state_dict())
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_other_programs_open_an_rrdbnet_pixel_for_pixel(scale, tmp_path):
+    """chaiNNer, ComfyUI and A1111 open ESRGAN files through spandrel, which tells the network from its names alone."""
+    spandrel = pytest.importorskip("spandrel")
+    torch.manual_seed(0)
+    network = RRDBNet(scale, channels=16, blocks=2).eval()
+    save_weights(network, tmp_path / "mine.safetensors")
+    theirs = spandrel.ModelLoader().load_from_file(tmp_path / "mine.safetensors")
+    assert (theirs.architecture.name, theirs.scale) == ("ESRGAN", scale)
+    lr = torch.rand(1, 3, 9, 14)
+    with torch.no_grad():
+        assert torch.equal(theirs.model(lr), network(lr))
+
+
+def test_a_public_esrgan_opens_as_the_recipe(tmp_path):
+    """In the size and under the names of the published file, with weights that spandrel's own network drew."""
+    spandrel = pytest.importorskip("spandrel")
+    torch.manual_seed(0)
+    theirs = spandrel.architectures.ESRGAN.ESRGAN(num_filters=64, num_blocks=23, scale=4).eval()
+    torch.save({"params_ema": theirs.state_dict()}, tmp_path / "RRDB_x4.pth")
+    ours = open_weights(tmp_path / "RRDB_x4.pth", "esrgan", 4)
+    lr = torch.rand(1, 3, 4, 5)
+    with torch.no_grad():
+        assert torch.equal(ours(lr), theirs(lr))
+
+
+def test_the_bicubic_skip_is_not_rounded_by_autocast():
+    """To a thousandth of a grey level, while the network itself works in bf16."""
+    network, lr = SRResNet(4, channels=8, blocks=1, skip=True), torch.rand(1, 3, 9, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sr = network(lr)
+    torch.testing.assert_close(sr, imresize(lr.double(), 4).float(), rtol=0, atol=1e-3 / 255)

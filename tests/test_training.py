@@ -233,7 +233,7 @@ def test_a_critic_takes_its_steps_before_each_of_the_generator():
 
 def test_the_running_mean_moves_slowly_towards_the_weights():
     going = learner(ema=0.9)
-    going.averaged = 10_000
+    going.averaged.fill_(10_000)
     with torch.no_grad():
         for p in going.ema.parameters():
             p.zero_()

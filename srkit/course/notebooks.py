@@ -66,19 +66,29 @@ def chapters(folder: Path | str | None = None) -> list[Chapter]:
 
 
 def read_chapter(path: Path) -> Chapter:
-    """Read what a notebook declares, without running it."""
+    """What a notebook declares, read without running it; SrkitError where that is missing or computed."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError) as error:
         raise SrkitError(f"{path} is not a readable notebook ({error}): restore it from git.") from error
+    _tagged(cells, "parameters", path)
+    writes = _tagged(cells, "writes", path).partition("=")[2]
+    import papermill
+
+    found = papermill.inspect_notebook(plain_path(path))
     headings = (line for cell in cells if cell["cell_type"] == "markdown" for line in _source(cell).splitlines())
     return Chapter(
         path=path,
         title=next((line.lstrip("# ") for line in headings if line.startswith("# ")), path.stem),
-        parameters=_literals(_tagged(cells, "parameters", path), path),
-        writes=tuple(_literals(_tagged(cells, "writes", path), path).get("WRITES", ())),
+        parameters={name: _literal(entry["default"], path) for name, entry in found.items()},
+        writes=tuple(_literal(writes.strip() or "()", path)),
         code_cells=sum(cell["cell_type"] == "code" for cell in cells),
     )
+
+
+def plain_path(path: Path) -> str:
+    """The path as papermill takes it, which would put parameters between its braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def choose(everything: list[Chapter], only: str | None) -> list[Chapter]:
@@ -121,16 +131,10 @@ def _tagged(cells: list[dict], tag: str, path: Path) -> str:
     raise SrkitError(f"{path.name} has no cell tagged `{tag}`: every notebook of the course needs one.")
 
 
-def _literals(source: str, path: Path) -> dict[str, object]:
-    """Name and value of each assignment in a cell that holds plain literals."""
-    values = {}
+def _literal(text: str, path: Path) -> object:
     try:
-        for statement in ast.parse(source).body:
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-                target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-                values[ast.unparse(target)] = ast.literal_eval(statement.value)
+        return ast.literal_eval(text)
     except (SyntaxError, ValueError) as error:
         raise SrkitError(
             f"{path.name} computes something in a cell of literals ({error}): write the value out."
         ) from error
-    return values

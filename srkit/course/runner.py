@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srkit.course.doctor import doctor
-from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, recipe_names
+from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
 from srkit.files import SrkitError
 from srkit.paths import home
 from srkit.progress import Progress
@@ -107,12 +107,12 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
     try:
         with _PeakMemory() as memory, _interrupts(kernels) as stop:
             papermill.execute_notebook(
-                str(chapter.path).replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
-                str(copy).replace("{", "{{").replace("}", "}}"),
+                plain_path(chapter.path),
+                plain_path(copy),
                 parameters=parameters,
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=_own_kernel(kernels),
+                kernel_manager_class=own_kernel(kernels),
                 cwd=chapter.path.parent,
                 progress_bar=False,
                 on_cell_start=begins,
@@ -168,7 +168,7 @@ def _writable(folder: Path, option: str) -> Path:
         ) from error
 
 
-def _own_kernel(started: list) -> type:
+def own_kernel(started: list) -> type:
     """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

@@ -21,6 +21,9 @@ from srkit.runs import FIRST_PHASE, Run, run_folder
 from srkit.study.variants import vary
 from srkit.training import train
 
+HOW = ("name", "about", "perceptual_weights", "compile", "log_every", "validate_every", "validate_on")  # no limits
+TEXTS = ("about", "cite", "reported")  # of a recipe: they change no weight
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -40,7 +43,7 @@ class Planned:
     def first_phase(self) -> str:
         described = describe(self.recipe)
         same = [described[name] for name in FIRST_PHASE] + [described["phases"][0], self.profile.name, self.seed]
-        return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:12]
+        return _digest(same)
 
     @property
     def first_weights(self) -> str:
@@ -64,12 +67,16 @@ class Entry:
     changes: Mapping[str, Any] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     base: str | None = None
+    group: str = ""
 
+    @cached_property
     def built(self) -> tuple[Recipe, Profile]:
         """The recipe as it will be trained, and a profile that leaves it so. SrkitError where it cannot be built."""
-        recipe = vary(fit(self.recipe, self.profile, self.scale), self.changes, self.drop)
-        keeping = replace(self.profile, **{each.name: None for each in fields(Profile) if each.default is None})
-        recipe = fit(replace(recipe, name=self.name), keeping)
+        named = replace(self.recipe, name=self.name)
+        recipe = vary(fit(named, self.profile, self.scale), self.changes, self.drop)
+        limits = {each.name: each.default for each in fields(Profile) if each.name not in HOW}
+        keeping = replace(self.profile, **limits)
+        recipe = fit(recipe, keeping)
         try:
             with torch.device("meta"):
                 for part in filter(None, (recipe.generator, recipe.discriminator)):
@@ -78,9 +85,10 @@ class Entry:
             raise SrkitError(f"{self.name} cannot be built ({error}).") from error
         return recipe, keeping
 
+    @cached_property
     def essence(self) -> tuple[Any, ...]:
         """What makes it train as it does: two entries that agree in it are the same."""
-        recipe, profile = self.built()
+        recipe, profile = self.built
         told = {
             name: each for name, each in describe(recipe).items() if name not in ("name", "about", "cite", "reported")
         }
@@ -113,7 +121,7 @@ class Study:
         """Every run, in the order to train them: those of one first phase together, the shortest of them first."""
         found = []
         for entry in self.entries:
-            recipe, profile = entry.built()
+            recipe, profile = entry.built
             for seed in entry.seeds:
                 folder = run_folder("", recipe, profile.name, seed, self.data_name).name
                 found.append(Planned(entry.name, seed, recipe, profile, folder, self))
@@ -172,3 +180,16 @@ def train_one(
     study = planned.study
     how = {**study.options, **more, "runs": runs_folder, "device": device, "max_minutes": max_minutes}
     return train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
+
+
+def is_trained(planned: Planned, run: Run) -> bool:
+    """Whether a run is trained to its end, as the file says now; what else differs, `train` finds."""
+    if not run.done:
+        return False
+    config, mine = run.config, json.loads(json.dumps(describe(planned.recipe)))
+    alike = all(mine.get(name) == each for name, each in config["recipe"].items() if name not in TEXTS)
+    return alike and config["profile"] == planned.profile.name and config["data"]["name"] == planned.study.data_name
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

@@ -17,7 +17,19 @@ from srkit.study.plan import Entry, Study
 from srkit.study.variants import degradation, known, native, suited, update
 from srkit.training import train
 
-OURS = ("scale", "crop", "cache", "runs", "resume", "force", "device", "max_minutes", "on_log")  # not a study's to say
+OURS = (
+    "scale",
+    "crop",
+    "batch",
+    "perceptual_weights",
+    "cache",
+    "runs",
+    "resume",
+    "force",
+    "device",
+    "max_minutes",
+    "on_log",
+)  # not a study's to say
 OPTIONS = {
     name: each.annotation
     for name, each in inspect.signature(train).parameters.items()
@@ -26,7 +38,15 @@ OPTIONS = {
 STUDY = {"name": str, "about": str, "profile": str, "data": str | tuple[str, ...], "without": tuple[str, ...]}
 STUDY |= {"valid": tuple[str, ...], "min_side": int, "seeds": tuple[int, ...], "tests": tuple[str, ...]}
 STUDY |= {"against": str, "crops": tuple[str, ...], "threads": int} | OPTIONS
-ENTRY = {"name": str, "about": str, "seeds": tuple[int, ...], "profile": dict, "set": dict, "drop": tuple[str, ...]}
+ENTRY = {
+    "name": str,
+    "about": str,
+    "group": str,
+    "seeds": tuple[int, ...],
+    "profile": dict,
+    "set": dict,
+    "drop": tuple[str, ...],
+}
 SYSTEM = ENTRY | {"recipe": str, "scale": int, "degradation": str | dict, "degradations": tuple[str, ...]}
 VARIANT = ENTRY | {"base": str}
 
@@ -75,7 +95,7 @@ class _Reader:
         for table in self._tables("variant", VARIANT):
             base = self.entries.get(table["base"])
             base = base or Entry(table["base"], self._recipe(table["base"]), profile, seeds)
-            self._add(table, replace(base, name=table["name"], base=base.name))
+            self._add(table, replace(base, name=table["name"], base=base.name, seeds=seeds, group=""))
         self.at = ("[study]", 0)
         if not self.entries:
             raise SrkitError("there is nothing to train: add a [[system]] or a [[variant]].")
@@ -132,6 +152,7 @@ class _Reader:
             seeds=table.get("seeds", entry.seeds),
             changes={**entry.changes, **changes},
             drop=(*entry.drop, *table.get("drop", ())),
+            group=table.get("group", entry.group),
         )
         if not entry.seeds:
             raise SrkitError(f"{entry.name} has no seeds: write seeds = [0] below [study].")
@@ -141,7 +162,7 @@ class _Reader:
         if entry.name in self.entries or entry.name == "bicubic":
             raise SrkitError(f"name {entry.name} is taken: give this one another.")
         for other in self.entries.values():
-            if entry.essence() == other.essence():
+            if entry.essence == other.essence:
                 raise SrkitError(f"{entry.name} is the same as {other.name}: change something, or leave it out.")
         self.entries[entry.name] = entry
 

@@ -24,15 +24,15 @@ FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's
 
 
 def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """The recipe with each change made, in order, and what `drop` names taken out of it.
+    """The recipe with each change made, those of its networks first, and what `drop` names taken out of it.
 
     A name is a field of the recipe ("batch"), an option of a part ("generator.norm", "degradation.sigma"), a field of a
     phase ("phases.gan.lr"), a loss by its term ("phases.gan.losses.pixel"), an option of it or its weight. The value of
     a whole part is a table with its name, {"name": "RRDBNet", "blocks": 4}, or the name alone; "none" stands for None.
     drop: phases and losses. Raises SrkitError for a name or a value that does not fit.
     """
-    for path, value in changes.items():
-        recipe = _vary(recipe, path, native(value))
+    for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
+        recipe = _vary(recipe, path, native(changes[path]))
     for path in drop:
         recipe = _drop(recipe, path)
     return recipe

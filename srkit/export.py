@@ -1,0 +1,229 @@
+"""A trained network for other programs: an ONNX file, or a folder for a model hub."""
+
+import json
+import warnings
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srkit import __version__
+from srkit.files import SrkitError, replacing
+from srkit.generator import count_parameters, sharpen
+from srkit.pretrained import load, shipped_systems
+from srkit.runs import Run, find_runs, save_weights
+from srkit.tiles import SHARPEN_REACH, parts, reach
+
+OPSET = 18
+ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
+METRICS = {"psnr_y": ("psnr", "PSNR-Y, dB"), "ssim_y": ("ssim", "SSIM-Y"), "lpips_alex": ("lpips", "LPIPS, AlexNet")}
+Named = nn.Module | str | Path
+
+
+class Exported(nn.Module):
+    """A generator with all that belongs to its answer: sharpened where its recipe says so, clipped to [0, 1]."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network, self.sharpening = network, getattr(network, "sharpening", 0)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(1, 3, H, W) in [0, 1] to (1, 3, scale H, scale W) in [0, 1]."""
+        features_of, enlarge = parts(self.network)
+        return sharpen(enlarge(features_of(lr), lr), self.sharpening).clamp(0, 1)
+
+
+def export_onnx(
+    network: Named, file: Path | str, scale: int = 4, phase: str | None = None, runs: Path | str | None = None
+) -> Path:
+    """Write a generator as one ONNX file, which any program with an ONNX runtime opens. Returns the file's path.
+
+    network: a generator; a run's folder; or a recipe's name, whose weights are those of the newest run in `runs`, or
+    those that srkit ships. scale: of a name. phase: of a run or name, else the last.
+
+    The file's input `lr` is (1, 3, height, width) float32 RGB in [0, 1] of any height and width, its output `sr` the
+    same, `scale` times as high and as wide. Its metadata hold `scale`, `tile_overlap` (how many LR pixels around a
+    tile decide about it; absent where that is the whole picture) and the words of the network's card.
+    Raises SrkitError where ONNX is not installed, an operation of the network has no ONNX form, or onnxruntime's answer
+    differs from torch's by more than one grey level.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch.onnx works through it
+    except ImportError as error:
+        raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
+    network, card = open_with_card(network, scale, phase, runs)
+    network = network.cpu().eval()
+    exported, name = Exported(network).eval(), type(network).__name__
+    sides = {2: torch.export.Dim("height", min=3), 3: torch.export.Dim("width", min=3)}
+    with replacing(file) as beside:
+        try:
+            with warnings.catch_warnings(action="ignore"), torch.no_grad():
+                program = torch.onnx.export(
+                    exported,
+                    (torch.rand(1, 3, 24, 20),),
+                    input_names=["lr"],
+                    output_names=["sr"],
+                    opset_version=OPSET,
+                    dynamic_shapes=(sides,),
+                    dynamo=True,
+                    verbose=False,
+                )
+        except Exception as error:  # the exporter's many errors all mean this
+            reason = str(error.__cause__ or error).strip().partition("\n")[0][:200]
+            raise SrkitError(f"{name} holds an operation that ONNX has no form for: {reason}") from error
+        model = program.model_proto
+        model.doc_string = f"{name} of srkit {__version__}: LR in [0, 1] to SR {network.scale} times as large."
+        onnx.helper.set_model_props(model, _metadata(network, card))
+        onnx.save(model, beside)
+        session = onnxruntime.InferenceSession(beside, providers=["CPUExecutionProvider"])
+        for size in ODD_SIZES:
+            lr = torch.rand(1, 3, *size)
+            with torch.no_grad():
+                ours = exported(lr).numpy()
+            theirs = session.run(None, {"lr": lr.numpy()})[0]
+            if theirs.shape != ours.shape or not np.abs(theirs - ours).max() < 1 / 255:
+                raise SrkitError(
+                    f"{name} as ONNX gives another picture than in torch at {size[1]} x {size[0]} pixels: its forward "
+                    "depends on the size in a way that ONNX cannot hold."
+                )
+    return Path(file)
+
+
+def export_hub(
+    network: Named,
+    folder: Path | str,
+    scale: int = 4,
+    phase: str | None = None,
+    runs: Path | str | None = None,
+    licence: str | None = None,
+) -> Path:
+    """Write a folder that can be uploaded to Hugging Face by hand: weights, config and card. Returns the folder.
+
+    model.safetensors: the weights. config.json: the network's card, by which srkit opens them. README.md: the same as
+    a model card, with the scores that are known. Nothing is uploaded. licence: Hugging Face's word for that of the
+    weights, as "mit"; those that srkit ships are "mit". The other arguments are export_onnx's.
+    Raises SrkitError where the network is a bare module, of which nothing is known.
+    """
+    network, card = open_with_card(network, scale, phase, runs)
+    if not card:
+        raise SrkitError("nothing is known of a bare network: name a run's folder, or a recipe.")
+    folder = Path(folder)
+    save_weights(network, folder / "model.safetensors")
+    with replacing(folder / "config.json") as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / "README.md") as beside:
+        beside.write_text(_model_card(network, card, licence), encoding="utf-8")
+    return folder
+
+
+def open_with_card(
+    network: Named, scale: int = 4, phase: str | None = None, runs: Path | str | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A generator that is named as in export_onnx, and what is known of it: its card, or its run's config.
+
+    A bare generator has an empty card.
+    """
+    if isinstance(network, nn.Module):
+        return network, {}
+    if (Path(network) / "config.json").exists():
+        run = Run(network)
+        return run.generator(phase), run.config | {"scale": run.scale, "phase": phase or run.phases[-1]}
+    generator = load(str(network), scale, phase, runs)
+    for run in reversed(find_runs(runs) if runs else []):
+        if (run.config["recipe"]["name"], run.scale) == (network, scale) and phase in (None, *run.phases):
+            return open_with_card(run.folder, phase=phase)
+    cards = shipped_systems()[str(network), scale]
+    return generator, cards[phase or [*cards][-1]]
+
+
+def tile_overlap(network: nn.Module) -> int | None:
+    """How many LR pixels around a tile decide about it, measured by gradient; None where it is the whole picture."""
+    sharpened = ceil(SHARPEN_REACH / network.scale) if getattr(network, "sharpening", 0) else 0
+    try:
+        return reach(network, "features") + reach(network, "enlarge") + sharpened
+    except SrkitError:
+        return None
+
+
+def _metadata(network: nn.Module, card: dict[str, Any]) -> dict[str, str]:
+    facts = {"scale": network.scale, "tile_overlap": tile_overlap(network), "srkit": __version__}
+    facts |= {"network": type(network).__name__, "parameters": count_parameters(network)}
+    if card:
+        facts |= {key: card["recipe"].get(key) for key in ("name", "about", "cite", "degradation")}
+        kept = (
+            "phase",
+            "profile",
+            "seed",
+            "data",
+            "perceptual_weights",
+            "steps",
+            "licence",
+            "note",
+            "commit",
+            "scores",
+        )
+        facts |= {key: card.get(key) for key in kept}
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
+    return {key: word for key, word in words.items() if facts[key] not in (None, "")}
+
+
+def _model_card(network: nn.Module, card: dict[str, Any], licence: str | None) -> str:
+    """README.md in Hugging Face's form: YAML for its search and its leaderboards, then words for people."""
+    recipe, scale, phase, data = card["recipe"], card["scale"], card["phase"], card["data"]["name"]
+    title = f"{recipe['name']}-x{scale}-{phase}"
+    licence = licence or ("mit" if "sha256" in card else None)
+    scores = card.get("scores", {})
+    head = {"library_name": "srkit", "pipeline_tag": "image-to-image", "tags": ["super-resolution", "srkit"]}
+    head |= {"license": licence} if licence else {}
+    if scores:
+        head["model-index"] = [
+            {"name": title, "results": [_result(name, scale, each) for name, each in scores.items()]}
+        ]
+    rows = [[name, *(f"{each[key]:g}" if key in each else "" for key in METRICS)] for name, each in scores.items()]
+    table = [["set", *(words for _, words in METRICS.values())], ["---"] * (len(METRICS) + 1), *rows]
+    measured = "By the papers' protocol: BT.601 luma on 16..235, a border of scale pixels shaved, means over each set."
+    facts = {
+        "Recipe": f"{recipe['name']}: {recipe['about']}",
+        "After": recipe["cite"],
+        "Network": f"{type(network).__name__}, {count_parameters(network):,} parameters, x{scale}, phase {phase}",
+        "Trained": f"profile {card['profile']}, seed {card['seed']}"
+        + (f", {card['steps']:,} steps" if "steps" in card else ""),
+        "Data": f"{card['data'].get('train', '?')} photographs of {data}, fingerprint {card['data']['fingerprint']}",
+        "Degradation": json.dumps(recipe["degradation"]),
+        "Licence": card.get("licence") or licence or "not stated: state one before you upload this",
+        "Note": card.get("note"),
+        "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+    }
+    lines = [
+        *("---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---"),  # JSON is YAML
+        *(
+            f"# {title}",
+            "",
+            f"A network of srkit {card['versions']['srkit']} that makes a picture {scale} times as large.",
+        ),
+        "It takes and gives RGB in [0, 1].",
+        *("", "## How to load", "", "```python", "from srkit.upscaling import open_weights, upscale", ""),
+        'network = open_weights("model.safetensors")  # config.json beside it says what network it is of',
+        'sr = upscale("photo.jpg", network)           # (H, W, 3) uint8',
+        *("```", "", "or `srkit upscale photo.jpg --weights model.safetensors --out large`.", ""),
+        *("## What it is", "", *(f"- {key}: {value}" for key, value in facts.items() if value), ""),
+    ]
+    if scores:
+        lines += ["## Scores", "", measured, "", *(f"| {' | '.join(row)} |" for row in table), ""]
+    return "\n".join(lines)
+
+
+def _result(name: str, scale: int, scores: dict[str, float]) -> dict[str, Any]:
+    metrics = [
+        {"type": kind, "name": words, "value": scores[key]} for key, (kind, words) in METRICS.items() if key in scores
+    ]
+    return {
+        "task": {"type": "image-to-image", "name": f"Image super-resolution x{scale}"},
+        "dataset": {"type": name.lower(), "name": name},
+        "metrics": metrics,
+    }
