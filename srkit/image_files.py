@@ -29,7 +29,9 @@ NAMES = {"exif": "EXIF", "icc_profile": "colour profile", "dpi": "resolution", "
 NAMES |= {"gamma": "gamma", "chromaticity": "primaries", "srgb": "rendering intent"}
 DEEPER = {
     "JPEG2000": lambda data: b"ihdr" in data and data[data.index(b"ihdr") + 14] & 127 > 7,
-    "PPM": lambda data: bool(deep := re.match(rb"P[36]\s+(?:#.*\s+)*\d+\s+\d+\s+(\d+)", data)) and int(deep[1]) > 255,
+    "PPM": lambda data: (
+        bool(deep := re.match(rb"P[36]\s(?:#[^\n]*\n|\s)*\d+\s+\d+\s+(\d+)", data)) and int(deep[1]) > 255
+    ),
 }  # colours that Pillow reads in 8 bits
 
 
