@@ -49,7 +49,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = expanded(path)
     suffix = path.suffix if len(os.fsencode(path.suffix)) < 16 else ""
-    beside = path.with_name(f".{secrets.token_hex(8)}{suffix}")
+    beside = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(8)}{suffix}")  # short, where the name is the longest
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask, as any new file

@@ -16,7 +16,7 @@ from srkit.stopping import explained
 def test_the_longest_legal_name_can_be_written(tmp_path):
     for name in ("a" * 251 + ".png", "ü" * 125 + ".png", "a." + "b" * 250, "." + "c" * 250):
         with replacing(tmp_path / name) as beside:
-            assert beside.suffix in (".png", "")
+            assert beside.suffix == ".png" or not name.endswith(".png")
             beside.write_text(name[:3])
         assert (tmp_path / name).read_text() == name[:3]
     with pytest.raises(SrkitError, match=r"cannot be written \(File name too long\)"):
