@@ -6,7 +6,7 @@ Each notebook's number and name lead to a module: 01_dataset to srkit.dataset, 0
 import os
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Threads that wait for each other sleep rather than spin, which on cores that others use too halves the time of a step.
 # Each system's OpenMP has its own word, and reads it when torch is imported. What the user has set stays.

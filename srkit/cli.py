@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     kaggle.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
     kaggle.add_argument("--data", default="starter", metavar="D", help="a named set, or kaggle:OWNER/SLUG")
     kaggle.add_argument("--only", metavar="03,05", help="these notebooks alone, by number or name")
-    kaggle.add_argument("--wheel", action="store_true", help="attach srkit as a wheel, rather than from the index")
+    way = {"action": argparse.BooleanOptionalAction, "default": True}
+    kaggle.add_argument("--wheel", **way, help="build srkit's wheel too, which every kernel has attached")
     kaggle.add_argument("--previous", metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
 
     evaluate = _command(

@@ -17,8 +17,8 @@ class Profile:
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
     psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
     phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
-    guard: weight of a Checkerboard loss in the second phase, against the raster that a discriminator's strides and VGG's
-    poolings draw.
+    guard: weight of a Checkerboard loss in the second phase, against the raster that the strides of a discriminator and
+    the poolings of VGG draw.
     perceptual_network, perceptual_layer: the deepest layer that VGG losses may look at, such as "vgg19" and "conv3_4"
     where no more is at hand; it takes the place of deeper ones. None leaves the recipe's.
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.

@@ -198,14 +198,11 @@ def _judge(run, photographs, made_by, device: str) -> list[dict]:
     import numpy as np
     import torch
 
+    from srkit.dataset import checked_validation
     from srkit.evaluation import enlarge, super_resolve
     from srkit.metrics import grid, lpips_judge, psnr_y, ssim_y
-    from srkit.training import validation
 
-    class Task:
-        scale, degradation = run.scale, made_by
-
-    pairs = validation(photographs, Task, len(photographs.valid), 256)
+    pairs = checked_validation(photographs, run.scale, len(photographs.valid), 256, made_by)
     judges = {"lpips": lpips_judge(device), "lpips_squeeze": lpips_judge(device, network="squeeze")}
     rows = []
     for phase in run.phases:

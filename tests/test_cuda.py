@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_training import TINY, assert_same_run, stop_at
 
-from srkit import dataset
+from srkit import resident as on_device
 from srkit.evaluation import super_resolve
 from srkit.files import SrkitError
 from srkit.losses import LPIPS, Wasserstein
@@ -35,7 +35,7 @@ def test_each_recipe_trains_as_on_the_cpu(name, precision, tmp_path):
 
 def test_pictures_on_the_gpu_give_the_batches_of_main_memory(tmp_path, monkeypatch):
     resident = train("srresnet", TINY, runs=tmp_path / "resident", device="cuda", precision="fp32")
-    monkeypatch.setattr(dataset, "SHARE", 0.0)
+    monkeypatch.setattr(on_device, "SHARE", 0.0)
     pinned = train("srresnet", TINY, runs=tmp_path / "pinned", device="cuda", precision="fp32")
     np.testing.assert_allclose(resident.history()["pixel"], pinned.history()["pixel"], rtol=1e-2)
 

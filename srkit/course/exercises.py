@@ -5,8 +5,6 @@ What is asked stands in the notebooks; answers, reasons and hints in exercises.t
 """
 
 import tomllib
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -37,21 +35,6 @@ class Exercise:
     mistakes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Task:
-    """A coding exercise: `inputs` draws arguments; `right` and the `mistakes` answer as a student's function does.
-
-    outcome: the numbers that are compared, of a function and its arguments; by default what it returns.
-    within: how far off they may be, absolutely.
-    """
-
-    inputs: Callable[[], tuple]
-    right: Callable
-    mistakes: dict[str, Callable]
-    outcome: Callable = lambda function, *arguments: function(*arguments)
-    within: float = 1e-5
-
-
 @cache
 def exercises() -> dict[str, Exercise]:
     """All exercises of the course by name."""
@@ -69,7 +52,12 @@ def check(name: str, answer: object, right: object = None) -> None:
     if answer is ...:
         raise Unsolved(OPEN)
     if exercise.right is None and right is None:
-        mistake = fault(name, answer)
+        from srkit.course.tasks import TASKS
+        from srkit.course.trials import fault
+
+        mistake = fault(TASKS[name], answer)
+        if mistake is None:
+            raise Unsolved(OPEN)
         hint = exercise.mistakes.get(mistake, f"{mistake} {exercise.hint}" if mistake else "")
     else:
         hint = "" if _same(answer, exercise.right if right is None else right, exercise.within) else exercise.hint
@@ -89,64 +77,3 @@ def _same(answer: object, right: object, within: float) -> bool:
     if isinstance(answer, list) and len(answer) == 1:  # a tensor or an array that holds one number
         answer = answer[0]
     return isinstance(answer, int | float) and not isinstance(answer, bool) and abs(answer - right) <= within
-
-
-def fault(name: str, function: object) -> str:
-    """What is wrong with the function of a coding exercise: "", the key of a usual mistake, or a sentence.
-
-    Tried on inputs that are the same each time; the notebook's own random numbers go on as if nothing had been drawn.
-    Raises Unsolved where the function is still open, and an error of the function itself as it is.
-    """
-    import torch
-
-    from srkit.course.tasks import TASKS
-
-    task = TASKS[name]
-    if not callable(function):
-        return "A function is asked for."
-    with torch.random.fork_rng(devices=[]):
-        for trial in range(3):
-            torch.manual_seed(trial)
-            inputs = task.inputs()
-            found, right = _outcome(task, function, inputs), _outcome(task, task.right, inputs)
-            if _alike(found, right, task.within):
-                continue
-            for mistake, wrong in task.mistakes.items():
-                made = _outcome(task, wrong, inputs)
-                if _alike(found, made, task.within) and not _alike(made, right, task.within):
-                    return mistake
-            if isinstance(found, Exception):
-                raise found
-            shapes = [[part.shape for part in parts] for parts in (found, right)]
-            return (
-                "It runs, but gives other numbers." if shapes[0] == shapes[1] else "It gives another shape or number."
-            )
-    return ""
-
-
-def _outcome(task: Task, function: Callable, inputs: tuple) -> list | Exception:
-    """The numbers that come of a function, or the error that it raised; Unsolved where they are still `...`."""
-    import numpy as np
-    import torch
-
-    torch.manual_seed(0)
-    try:
-        found = task.outcome(function, *deepcopy(inputs))
-    except Exception as error:
-        if "ellipsis" in str(error).lower():
-            raise Unsolved(OPEN) from None
-        return error
-    parts = [*found] if isinstance(found, list | tuple) else [found]
-    if any(part is None or part is ... for part in parts):
-        raise Unsolved(OPEN)
-    parts = [np.asarray(p.detach() if isinstance(p, torch.Tensor) else p, dtype=float) for p in parts]
-    return parts if any(part.ndim for part in parts) else [np.array(parts)]  # two numbers may come as one array
-
-
-def _alike(a: object, b: object, within: float) -> bool:
-    import numpy as np
-
-    if isinstance(a, Exception) or isinstance(b, Exception):
-        return type(a) is type(b) and str(a) == str(b)
-    same = len(a) == len(b) and all(x.shape == y.shape for x, y in zip(a, b, strict=True))
-    return same and all(np.allclose(x, y, rtol=1e-4, atol=within) for x, y in zip(a, b, strict=True))

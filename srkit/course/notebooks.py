@@ -75,7 +75,10 @@ def read_chapter(path: Path) -> Chapter:
     writes = _tagged(cells, "writes", path).partition("=")[2]
     import papermill
 
-    found = papermill.inspect_notebook(plain_path(path))
+    try:
+        found = papermill.inspect_notebook(plain_path(path))
+    except ValueError as error:
+        raise SrkitError(f"{path.name} does not say for which kernel it is ({error}): save it in Jupyter.") from error
     headings = (line for cell in cells if cell["cell_type"] == "markdown" for line in _source(cell).splitlines())
     return Chapter(
         path=path,

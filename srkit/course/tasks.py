@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor, nn
 
-from srkit.course.exercises import Task
+from srkit.course.trials import Task
 from srkit.degradations import filtered, gaussian_kernel, quantise
 from srkit.features import IMAGENET_MEAN, IMAGENET_STD
 from srkit.images import to_image
