@@ -271,7 +271,7 @@ def test_a_shipped_gan_finds_its_psnr_weights_by_another_name(tmp_path, photo, m
         torch.nn.init.normal_(network.tail[0].weight, std=0.1)
         save_weights(network, tmp_path / f"{name}.safetensors")
         digest = hashlib.sha256((tmp_path / f"{name}.safetensors").read_bytes()).hexdigest()
-        recipe = {"name": name, "generator": describe(RECIPES[name].generator) | {"scale": 4}}
+        recipe = {"name": name, "generator": describe(RECIPES[name].generator) | {"scale": 4}, "degradation": {}}
         card = {"file": f"{name}.safetensors", "sha256": digest, "scale": 4, "phase": phase, "recipe": recipe}
         (tmp_path / f"{name}.json").write_text(json.dumps(card))
         networks.append(network)
