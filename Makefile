@@ -10,6 +10,9 @@ ROOT := $(shell f=$$(printf '%s' $(call quote,$(MAKEFILE_LIST)) | sed 's/^ //');
 root := $(call quote,$(ROOT))
 python := $(root)/.venv/bin/python
 
+# As srkit itself sets it, where it is imported before torch.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help setup course test test-lowest lab app bench site
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'

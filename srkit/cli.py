@@ -8,10 +8,16 @@ from pathlib import Path
 
 from srkit import commands
 from srkit.files import SrkitError
+from srkit.progress import lasting_output
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its status: 0 all that was asked is there, 1 an error, 2 wrong usage, 130 stopped."""
+    with lasting_output():
+        return _run(argv)
+
+
+def _run(argv: list[str] | None) -> int:
     options = _parser().parse_args(argv)
     warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
     try:

@@ -162,7 +162,6 @@ class Trainer:
     ) -> bool:
         end, logged, halt = start + phase.steps, (self.step, self.seconds), False
         bar = Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start)
-        bar.show = bar.show if distributed.rank() == 0 else lambda *_: None
         with bar:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
