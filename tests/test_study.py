@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from srkit.degradations import WILD
 from srkit.files import SrkitError
@@ -22,7 +23,7 @@ from srkit.recipes import RECIPES, describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one
 from srkit.study.__main__ import main
-from srkit.study.figures import losses_by_epoch
+from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
 from srkit.study.page import system_page
 from srkit.study.record import collect, read_record, thinned
 from srkit.study.report import redraw
@@ -383,6 +384,24 @@ def test_a_thinned_history_keeps_its_end_and_its_validations():
     assert kept["step"].iloc[-1] == 5000
 
 
+def test_a_figure_shows_every_system_of_its_group(done):
+    _, _, record = done
+    assert groups(record) == {"": record.systems}
+    grouped = replace(record, study=record.study | {"groups": record.study["groups"] | {"hinge": "kind"}})
+    assert groups(grouped) == {"": ["srresnet", "gan", "wild"], "kind": ["gan", "hinge"]}
+    for draw in (draw_plane, draw_curves, draw_losses):
+        figure, table, _ = draw(record, record.systems)
+        assert set(record.systems) <= set(table["system"])
+        plt.close(figure)
+    (place,) = record.study["crops"]
+    figure, table, text = draw_crops(record, record.systems, place)
+    shown = ["HR", "bicubic, x4", "bicubic, x2", "srresnet, x4", "gan, x4", "wild, x2", "hinge, x4"]
+    assert list(table["shown"]) == [axis.get_title().partition("\n")[0] for axis in figure.axes if axis.images] == shown
+    assert "All from the bicubic LR" in text
+    plt.close(figure)
+
+
+@pytest.mark.slow
 def test_all_is_drawn_from_what_is_kept_without_runs_and_photographs(done, tmp_path):
     study, folder, _ = done
     shutil.copytree(folder / "figures", tmp_path / "figures")
