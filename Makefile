@@ -10,11 +10,15 @@ ROOT := $(shell f=$$(printf '%s' $(call quote,$(MAKEFILE_LIST)) | sed 's/^ //');
 root := $(call quote,$(ROOT))
 python := $(root)/.venv/bin/python
 
-.PHONY: help setup course test lab app bench site
+# As srkit itself sets it, where it is imported before torch.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup course test test-lowest lab app bench site
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
 	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
 	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
+	@echo 'make test-lowest   the same tests with exactly the lowest versions that pyproject.toml allows, in .venv-lowest'
 	@echo 'make lab      JupyterLab on the notebooks'
 	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
 	@echo 'make site     the course as a web site, in build/site, from the notebooks as make course ran them'
@@ -58,6 +62,14 @@ course: setup
 test: setup
 	@cd $(root) && .venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && \
 	exec .venv/bin/python -m pytest $(PYTEST)
+
+# Every ">=" of pyproject.toml is made "==", in an environment of its own.
+test-lowest: setup
+	@cd $(root) && .venv/bin/python -m venv --clear .venv-lowest && mkdir .venv-lowest/no-links && \
+	.venv/bin/python -c 'import re, tomllib; print(*re.findall(r"[\w-]+==[\d.]+", str(tomllib.load(open("pyproject.toml", "rb"))["project"]).replace(">=", "==")), sep="\n")' > .venv-lowest/lowest.txt && \
+	PIP_FIND_LINKS=.venv-lowest/no-links .venv-lowest/bin/python -m pip install --disable-pip-version-check \
+	  -c .venv-lowest/lowest.txt -e '.[app,dev,kaggle]' && \
+	exec .venv-lowest/bin/python -m pytest $(PYTEST)
 
 lab: setup
 	@cd $(root) && exec .venv/bin/python -m jupyterlab notebooks

@@ -20,7 +20,7 @@ from srkit.files import replacing  # noqa: E402
 
 project, author, release = "srkit", "the authors of srkit", __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["README.md"]
+exclude_patterns = ["README.md", "_results.md"]
 html_theme = "furo"
 html_title = "srkit"
 html_static_path = ["_static"]
@@ -89,6 +89,13 @@ def sliders() -> None:
     CompareSlider(pictures | {"HR": hr}, right=2).to_html(target, "Four times as large, by three methods")
 
 
+def results() -> None:
+    """The README's results, so that each number stands in one place; its links to files are left out."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Results\n")[1].split("\n## ")[0]
+    with replacing(Path(__file__).parent / "_results.md") as beside:
+        beside.write_text(re.sub(r"\[([^\]]+)\]\((?!http)[^)]+\)", r"\1", section), encoding="utf-8")
+
+
 def mathml(latex: str, block: bool) -> str:
     latex = re.sub(r"\\big[lr]\s*(?=\\)", "", latex)
     return convert(latex, display="block" if block else "inline")
@@ -120,6 +127,7 @@ def plain(app, what, name, thing, options, lines: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     notebooks()
     sliders()
+    results()
     app.add_html_math_renderer("mathml", inline_renderers=math_renderer(False), block_renderers=math_renderer(True))
     app.connect("autodoc-process-docstring", plain)
 

@@ -91,6 +91,7 @@ def evaluate(
     csv: Path | str | None = None,
     problems: list[str] | None = None,
     given: Mapping[Path, Path] | None = None,
+    degradation: Callable = BICUBIC,
 ) -> pd.DataFrame:
     """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
@@ -98,7 +99,7 @@ def evaluate(
     set_name: by default the name of the pictures' folder. lpips: from `metrics.lpips_judge`; None leaves the column
     empty. save: a folder for the SR pictures. csv: a file that gets each row at once; what it holds already of the same
     HR file and the same weights is not done again, and the rows of other methods and sets stay. given: LR files by HR
-    file, where LR is not to be made.
+    file, where LR is not to be made. degradation: how it is made else (srkit.degradations).
 
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
     where nothing could be scored, or a network has another scale.
@@ -113,7 +114,7 @@ def evaluate(
     prints = {name: _fingerprint(method) for name, method in methods.items()}
     results, table, found = Results(csv), [], []
     for path in pictures:
-        truth = Truth(path, scale, (given or {}).get(path))
+        truth = Truth(path, scale, (given or {}).get(path), degradation)
         for name, method in methods.items():
             words = {"method": name, "set": set_name or path.parent.name, "scale": scale, "image": path.name}
             target = save and Path(save) / name / f"{path.stem}.png"
@@ -141,13 +142,18 @@ def evaluate(
 class Truth:
     """One HR picture on its way through the protocol, decoded when it is first asked for."""
 
-    def __init__(self, path: Path, scale: int, given: Path | None = None):
-        self.path, self.scale, self.given = path, scale, given
+    def __init__(self, path: Path, scale: int, given: Path | None = None, degradation: Callable = BICUBIC):
+        self.path, self.scale, self.given, self.degradation = path, scale, given, degradation
+
+    @property
+    def other(self) -> str:
+        """What LR is, where it is not the papers' bicubic."""
+        return "given" if self.given else "" if self.degradation == BICUBIC else repr(self.degradation)
 
     @cached_property
     def bytes(self) -> bytes:
         try:
-            return self.path.read_bytes() + (self.given.read_bytes() if self.given else b"")
+            return self.path.read_bytes() + (self.given.read_bytes() if self.given else self.other.encode())
         except OSError as error:
             raise SrkitError(f"{self.path} cannot be read ({error.strerror}): check its name and folder.") from error
 
@@ -161,7 +167,7 @@ class Truth:
 
     @cached_property
     def lr(self) -> np.ndarray:
-        return read_lr(self.given, self.hr, self.scale) if self.given else lr_of(self.hr, self.scale)
+        return read_lr(self.given, self.hr, self.scale) if self.given else lr_of(self.hr, self.scale, self.degradation)
 
 
 def _score(method: Method, truth: Truth, lpips: Callable | None, target: Path | None) -> dict[str, Any]:
@@ -180,7 +186,7 @@ def _score(method: Method, truth: Truth, lpips: Callable | None, target: Path | 
             raise SrkitError(f"{truth.path}: the network's answer is {sr.shape[1]} x {sr.shape[0]}, not x{scale}.")
     if target:
         write_image(target, sr)
-    y = bicubic(hr, scale) if method == "bicubic" and not truth.given else _luma_beside(sr, hr)
+    y = bicubic(hr, scale) if method == "bicubic" and not truth.other else _luma_beside(sr, hr)
     coloured = sr.ndim == 3 or hr.ndim == 2  # a method that gave luma alone has no colours to judge
     psnr = psnr_y(y, hr, scale)
     return {

@@ -33,7 +33,8 @@ def findings(history: pd.DataFrame) -> dict[str, str]:
     if len(phase) < WINDOW:
         return {FEW: f"{len(phase)} of {WINDOW}"}
     looks = (_verdicts, _gap, _shares, _raster, _colours, _gradients, _validation)
-    return {name: said for look in looks for name, said in look(phase).items()}
+    found = {name: said for look in looks for name, said in look(phase).items()}
+    return {name: said for name, said in found.items() if name != APART or WON not in found}  # WON says it already
 
 
 def in_words(history: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from srkit.losses import LPIPS, Checkerboard, Perceptual, Pixel
+from srkit.losses import LPIPS, Checkerboard, Perceptual
 from srkit.recipes import Phase, Recipe, find_named, options
 
 
@@ -17,8 +17,8 @@ class Profile:
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
     psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
     phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
-    guard: weight of a Checkerboard loss in each phase that a network judges, against the raster that a discriminator's
-    strides and VGG's poolings draw.
+    guard: weight of a Checkerboard loss in the second phase, against the raster that the strides of a discriminator and
+    the poolings of VGG draw.
     perceptual_network, perceptual_layer: the deepest layer that VGG losses may look at, such as "vgg19" and "conv3_4"
     where no more is at hand; it takes the place of deeper ones. None leaves the recipe's.
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
@@ -84,7 +84,7 @@ PROFILES = {
             psnr_lr=1e-3,
             gan_lr=3e-4,
             d_lr=3e-5,
-            guard=5.0,
+            guard=3.0,
             schedule="cosine",
             log_every=20,
             validate_every=125,
@@ -140,7 +140,7 @@ def _shorten(phase: Phase, profile: Profile) -> Phase:
     first = phase.name == "psnr"
     limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
     losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
-    if profile.guard and not all(isinstance(loss, Pixel | Checkerboard) for loss in losses):
+    if phase.adversarial and profile.guard:
         losses.setdefault(Checkerboard(), profile.guard)
     return replace(
         phase,

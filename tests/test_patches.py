@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from srkit.dataset import Patches, dihedral, fits
+from srkit.dataset import Patches, dihedral
 from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg
 from srkit.files import SrkitError
 from srkit.images import to_tensor
+from srkit.resident import fits
 
 
 def ramp(height, width, offset=0):
@@ -78,6 +79,12 @@ def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_o
         SrkitError, match=r"1\.png is 120 x 90, smaller than the 96-pixel crop: use --crop 80, or leave it"
     ):
         made([ramp(200, 200), ramp(90, 120)], 4, 96)
+    with pytest.raises(
+        SrkitError, match=r"0\.png is 64 x 90, 2\.png is 90 x 70, smaller .*: use --crop 64, or leave them"
+    ):
+        made([ramp(90, 64), ramp(200, 200), ramp(70, 90)], 4, 96)
+    with pytest.raises(SrkitError, match=r"0\.png is 9 x 9, smaller than the 96-pixel crop: leave it out"):
+        made([ramp(9, 9), ramp(200, 200)], 4, 96)
     with pytest.raises(SrkitError, match="not a multiple of the scale 3"):
         made([ramp(200, 200)], 3, 100)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srkit.data.sources import find_photographs
-from srkit.dataset import decode
+from srkit.dataset import decode, middle
 from srkit.discriminator import ConvCritic, SRGANDiscriminator
 from srkit.evaluation import evaluate, lr_of, psnr_y, super_resolve
 from srkit.files import SrkitError
@@ -17,7 +17,7 @@ from srkit.generator import RRDBNet, count_parameters
 from srkit.losses import Perceptual, RelativisticAverage, Wasserstein
 from srkit.profiles import PROFILES, find_profile, fit
 from srkit.recipes import RECIPES, build_generator, describe, find_recipe
-from srkit.training import Interrupted, middle, train
+from srkit.training import Interrupted, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -60,15 +60,17 @@ def build(edition: str, out: Path | str, notebooks: Path | str | None = None) ->
 
 
 def assigned(notebook: "NotebookNode") -> list[Assigned]:
-    """The exercises of a notebook of the source, in order."""
+    """The exercises of a notebook of the source, in order; SrkitError where one does not say its points."""
     found, costs, answer = [], None, None
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader", {})
         if marks.get("solution"):
             answer = cell
         if marks.get("grade"):
-            number, points, minutes = costs
             name = answer.metadata.nbgrader.grade_id
+            if not costs:
+                raise SrkitError(f"exercise {name} needs `**1.** *(3 points, about 10 minutes)*` above it.")
+            (number, points, minutes), costs = costs, None
             found.append(Assigned(name, number, int(points), int(minutes), answer, cell))
         elif cell.cell_type == "markdown" and COST.search(cell.source):
             costs = COST.search(cell.source).groups()

@@ -19,13 +19,15 @@ def recipe_names(recipe: str) -> list[str]:
 
 
 def environment(profile: str, seed: int) -> str:
-    """One line for the top of a notebook: device, versions, profile, seed."""
+    """One line for the top of a notebook: device, versions, profile, seed. From here on figures have srkit's style."""
     import platform
 
     import torch
 
     from srkit import __version__
+    from srkit.figures import use_style
 
+    use_style()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
     return f"{device} | {versions} | {profile} profile, seed {seed}"

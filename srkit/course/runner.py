@@ -50,6 +50,7 @@ def run_course(
     Raises SrkitError before anything runs for an unknown name, bad data or a folder that cannot be written; and in the
     middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
     """
+    from srkit.data.registry import several
     from srkit.data.sources import find_photographs
     from srkit.profiles import find_profile
 
@@ -57,8 +58,9 @@ def run_course(
     find_profile(profile)
     one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
-    folder = Path(data).expanduser()
-    data = str(folder.resolve()) if folder.is_dir() and data != "starter" else data
+    folders = [name != "starter" and Path(name).expanduser() for name in several(data)]
+    names = [str(at.resolve()) if at and at.is_dir() else name for at, name in zip(folders, several(data), strict=True)]
+    data = "+".join(names)
     find_photographs(data)
     runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
     executed, drawn = _writable(runs / f"course-{profile}", "--runs"), _writable(figures / profile, "--figures")

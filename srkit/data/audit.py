@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srkit.data.levels import likely_white, read_levels
 from srkit.data.pairs import listed
 from srkit.data.registry import NAMED
 from srkit.data.sources import all_photographs, find_photographs
@@ -22,14 +23,15 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
 
     against: sets, such as benchmarks, that must have no picture in common with this one.
     """
-    sizes, grey, bad, quality, hashes = [], [], [], {}, {}
+    sizes, grey, bad, dark, quality, hashes = [], [], [], {}, {}, {}
     for path in all_photographs(data):
         try:
-            image = read_image(path)
+            image, largest = read_levels(path)
         except SrkitError as error:
             bad.append(str(error))
             continue
         sizes.append((min(image.shape[:2]), max(image.shape[:2])))
+        dark |= {path: largest} if largest else {}
         grey += [path] * bool((np.ptp(image, axis=2) == 0).all())
         quality[path], hashes[path] = jpeg_quality(path), fingerprint(image)
     if not hashes:
@@ -43,6 +45,9 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
         ("sizes", f"short side {short[0]} to {short[-1]}, median {short[len(short) // 2]}; longest {max(long)} px")
     ]
     rows += [("look: grey", f"{len(grey)}: {listed(grey)}")] if grey else [("grey", "none")]
+    if dark:
+        white = likely_white(max(dark.values()))
+        rows += [("look: nearly black", f"{len(dark)} of 16 bits: {listed(dark)}; white is likely {white} there")]
     if known:
         rows += [("JPEG quality", f"{known[0]} to {known[-1]}, median {known[len(known) // 2]}, of {len(known)} files")]
     rows += [(f"look: JPEG below {BLOCKS}", f"{len(low)}: {listed(low)}; their blocks are learnt too")] * bool(low)

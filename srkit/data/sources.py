@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -16,8 +17,7 @@ from srkit.images import SUFFIXES
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
 # motorcycle_left from a hand's breadth further, and a picture's twin must never stand on the other side of the split.
-STARTER_TRAIN = ("astronaut.png", "coffee.png", "motorcycle_left.png")
-STARTER_VALID = ("chelsea.png", "rocket.jpg")
+STARTER = {"train": ("astronaut.png", "coffee.png", "motorcycle_left.png"), "valid": ("chelsea.png", "rocket.jpg")}
 # A split by the first folder that names one: train, DIV2K_train_HR, Validation, val, testset ...
 SPLIT = re.compile(
     r"(?<![a-z])(?:(train(?:ing|s)?)|(val(?:s|id|ids|idation|idations)?)|(test(?:ing|s)?))(?:[-_ ]?set)?(?![a-z])", re.I
@@ -31,7 +31,8 @@ CLOSED = re.compile(r"\.(hei[cf]|jxl|jxr|psd|svgz?|exr|hdr|dng|cr[23]|crw|nef|ar
 class Photographs:
     """Files to train on and files to validate on, never both. The fingerprint changes when any of them does.
 
-    lr: of given pairs, the LR file of each HR one; empty where LR is to be made.
+    lr: of given pairs, the LR file of each HR one; empty where LR is to be made. white: the value that is white in
+    16-bit files; None for 65535.
     """
 
     name: str
@@ -39,20 +40,23 @@ class Photographs:
     valid: tuple[Path, ...]
     fingerprint: str
     lr: dict[Path, Path] = field(default_factory=dict)
+    white: int | None = None
 
 
 def find_photographs(
-    data: "str | Path | Sequence[str | Path] | Photographs" = "starter",
+    data: str | Path | Sequence[str | Path] | Photographs = "starter",
     scale: int | None = None,
     *,
     without: Iterable[str | Path] = (),
     valid: Iterable[str | Path] = (),
+    white: int | None = None,
 ) -> Photographs:
     """Photographs by name ("starter", "div2k", see srkit.data.registry) or from folders, split into train and valid.
 
-    data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is. without: files to
-    leave out. valid: the files that validate, in this order, so that all others train. A file is named as "0001.png",
-    as "bsds400/0001.png" or by its whole path.
+    data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is; what was found
+    before is returned as it is. without: files to leave out. valid: the files that validate, in this order, so that all
+    others train. A file is named as "0001.png", as "bsds400/0001.png" or by its whole path. white: the value that is
+    white in 16-bit files, such as 4095.
 
     Folders that are called train, valid or test, as DIV2K_train_HR is too, are taken at their word: what is there to
     test on is left out, and so are other folders beside them, which a warning names. Where no folder says what
@@ -68,14 +72,15 @@ def find_photographs(
         if str(name) in NAMED and NAMED[str(name)].use == "test":
             way = f"train on another set, and score with srkit evaluate --images {name}"
             raise SrkitError(f"{name} is there to test on: {way}.")
-    split, lr = {side: [] for side in ("train", "valid", "test", "")}, {}
+    split, lr = defaultdict(list), {}
     for name in names:
         theirs, pairs_of = _divided(name, scale)
         lr |= pairs_of
         for side, files in theirs.items():
             split[side] += files
-    every = [path for files in split.values() for path in files]
-    gone, chosen = set(_named(without, every)), _named(valid, every)
+    usable = [path for side, files in split.items() if side != "left out" for path in files]
+    gone = set(_named(without, [*usable, *split["left out"]]))
+    chosen = [path for path in _named(valid, usable) if path not in gone]
     train, validating = ([path for path in split[side] if path not in gone] for side in ("train", "valid"))
     train += [path for path in split[""] if path not in gone]
     if chosen:
@@ -89,7 +94,9 @@ def find_photographs(
             raise SrkitError(f"{_name(names)} {held}: at least two are needed, one to train on and one to validate on.")
         validating = files[9::10] or files[-1:]
         train = [path for path in files if path not in set(validating)]
-    return _photographs(_name(names), train, validating, lr)
+    if white is not None and not 0 < white <= 65535:
+        raise SrkitError(f"a white level of {white} is none of 16 bits: give 1023, 4095 or another up to 65535.")
+    return _photographs(_name(names), train, validating, lr, white)
 
 
 def find_images(
@@ -112,6 +119,11 @@ def all_photographs(data: str | Path | Sequence[str | Path]) -> list[Path]:
     return [path for name in several(data) for path in sorted(pairs.divide(_places(name))[0])]
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is one that systems keep for themselves, such as .thumbnails or __MACOSX."""
+    return name.startswith(".") or name in HIDDEN
+
+
 def find_pictures(folder: Path) -> list[Path]:
     """The picture files in a folder and below it, by suffix, sorted. Links are followed; what is hidden is not there.
 
@@ -123,9 +135,9 @@ def find_pictures(folder: Path) -> list[Path]:
         below[:] = [
             name
             for name in sorted(below)
-            if not (name.startswith(".") or name in HIDDEN) and os.path.realpath(os.path.join(root, name)) not in seen
+            if not is_hidden(name) and os.path.realpath(os.path.join(root, name)) not in seen
         ]
-        shown = [Path(root, name) for name in names if not name.startswith(".")]
+        shown = [Path(root, name) for name in names if not is_hidden(name)]
         found += [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
         closed += [path for path in sorted(shown) if CLOSED.search(path.name)]
     if closed:
@@ -141,53 +153,53 @@ def find_pictures(folder: Path) -> list[Path]:
 def _places(name: str | Path) -> dict[Path, str]:
     """Every picture file of one set, and the folders between the set's own and it."""
     if str(name) == "starter":
-        here, sides = _skimage_data(), {"train": STARTER_TRAIN, "valid": STARTER_VALID}
-        return {here / file: side for side, files in sides.items() for file in files}
+        here = Path(find_spec("skimage").origin).with_name("data")  # found without the time that an import takes
+        return {here / n: side for side, names in STARTER.items() for n in names}
     return {path: path.relative_to(root).parent.as_posix() for root in folders(name) for path in find_pictures(root)}
 
 
 def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]], dict[Path, Path]]:
-    """HR files of one set by side, "train", "valid", "test" or "" for unsaid; and their LR files where there are pairs.
+    """HR files of one set by side, "train", "valid", "test", "" for unsaid or "left out"; and LR files by HR file.
 
     Where folders name sides, pictures outside of them train if no folder is called train, and are left out otherwise.
     """
     places = _places(name)
-    hr, lr = pairs.divide(places)
+    hr, lr, others = pairs.divide(places)
     said = {at: found and SIDES[found.lastindex] for at in set(places.values()) for found in [SPLIT.search(at)]}
     sides = {side for side in said.values() if side}
     outside = "" if not sides else "left out" if "train" in sides else "train"
-    unknown = "left out" if sides else ""
-    side = {path: said[at] or (outside if pairs.says_only_kind(at) else unknown) for path, at in places.items()}
+    side = {
+        path: said[at] or (outside if pairs.says_only_kind(at) else "left out" if sides else "")
+        for path, at in places.items()
+    }
     split, matched = {}, {}
     for each in ("train", "valid", "test", ""):
         files, theirs = ([path for path in some if side[path] == each] for some in (hr, lr))
         if lr:
-            found, left = pairs.match(files, theirs, scale)
+            found, left = pairs.match(files, theirs, scale, places)
             matched |= found
             for sentence in left:
                 warnings.warn(f"{sentence}.", stacklevel=4)
+        elif sentence := pairs.looks_paired(files):
+            warnings.warn(f"{sentence}.", stacklevel=4)
         split[each] = [path for path in files if path in matched] if lr else files
     if lr and not matched:
         raise SrkitError(f"no LR picture of {name} has the name of an HR one: rename them, or give HR alone.")
-    _say_left_out(
-        f"of {name} outside of its folders {', '.join(sorted(sides))}", {p for p in side if side[p] == "left out"}
-    )
+    _say_left_out(f"of {name} that are neither HR nor LR by their folders or names", others)
+    unknown = [path for path in side if side[path] == "left out"]
+    where = pairs.listed(sorted({Path(name, places[path]) for path in unknown}))
+    _say_left_out(f"in {where}, beside folders for {' and '.join(sorted(sides))}", unknown)
+    split["left out"] = sorted(set(places).difference(matched.values(), *split.values()))
     return split, matched
 
 
 def _named(wanted: Iterable[str | Path], files: list[Path]) -> list[Path]:
     """The files that are meant, in the order of `wanted`. Raises SrkitError for a name that means none."""
-    by_name = {}
-    for path in files:
-        by_name.setdefault(path.name, []).append(path)
     found = []
     for name in map(Path, wanted):
-        parts = [part for part in name.parts if part != ".."]
-        meant = [
-            path
-            for path in by_name.get(name.name, ())
-            if list(path.parts[-len(parts) :]) == parts or path.resolve() == name.expanduser().resolve()
-        ]
+        same = [path for path in files if path.name == name.name]
+        whole, parts = name.expanduser().resolve(), name.parts
+        meant = [path for path in same if path.parts[-len(parts) :] == parts or path.resolve() == whole]
         if not meant:
             raise SrkitError(f"{name} is not among the {len(files)} photographs: correct its name, or leave it out.")
         found += meant
@@ -203,12 +215,14 @@ def _say_left_out(what: str, paths: Iterable[Path]) -> None:
         warnings.warn(f"left out: {len(paths)} {what}: {pairs.listed(paths)}.", stacklevel=4)
 
 
-def _photographs(name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path]) -> Photographs:
+def _photographs(
+    name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path], white: int | None
+) -> Photographs:
     """Both sides without the files that repeat another or cannot be read, and the fingerprint of what is left."""
     digests, first = {}, {}
     for path in [*valid, *train]:
         try:
-            digests[path] = _digest(path)
+            digests[path] = digest(path)
         except OSError as error:
             warnings.warn(f"left out: {path} cannot be read ({error.strerror}).", stacklevel=3)
             continue
@@ -221,20 +235,13 @@ def _photographs(name: str, train: list[Path], valid: list[Path], lr: dict[Path,
         raise SrkitError(f"every picture that is left of {name} is on one side: add different photographs.")
     lr = {path: lr[path] for path in (*train, *valid)} if lr else {}
     whole = [[(path.name, digests[path]) for path in side] for side in (train, valid)]
-    whole.append([(path.name, _digest(path)) for path in lr.values()])
+    whole.append([(path.name, digest(path)) for path in lr.values()])
+    whole += [white] * (white is not None)
     fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
-    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr)
+    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a whole file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _skimage_data() -> Path:
-    spec = find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise SrkitError(
-            "scikit-image, which brings the starter photographs, is not installed: pip install scikit-image"
-        )
-    return Path(spec.origin).parent / "data"

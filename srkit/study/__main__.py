@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from srkit.files import SrkitError
+from srkit.study.reader import read_study
 from srkit.study.report import redraw, report
 from srkit.study.work import run_study, status, submit_study, work_on
 
@@ -55,9 +56,13 @@ def run(
         )
         return 0
     failed = run_study(file, workers, _part(part), device, runs)
-    report(file, runs, figures)
-    for name, reason in failed.items():
-        print(f"srkit: {name} failed: {reason}", file=sys.stderr)
+    try:
+        if read_study(file).tests:
+            paths = report(file, runs, figures)
+            print(f"{len(paths)} files, tables, figures and pages: {paths[0].parent}")
+    finally:
+        for name, reason in failed.items():
+            print(f"srkit: {name} failed: {reason}", file=sys.stderr)
     return int(bool(failed))
 
 

@@ -60,15 +60,20 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
 
 
 def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
-    """Validation PSNR-Y over the steps, a row of panels a task, a column a phase; the band holds all seeds."""
+    """Validation PSNR-Y over a phase's steps, a row of panels a task, a column a phase; the band holds all seeds."""
     table = record.histories[record.histories["system"].isin(systems)].dropna(subset=["psnr_y"])
     table = table[["system", "seed", "phase", "step", "psnr_y"]]
+    for system in systems:
+        first = record.run(system)["recipe"]["phases"][0]
+        later = (table["system"] == system) & (table["phase"] != first["name"])
+        table.loc[later, "step"] -= first["steps"]
     tasks = list(dict.fromkeys(record.run(name)["task"] for name in systems))
-    phases = list(dict.fromkeys(table["phase"]))
+    phases = [phase for phase in ("psnr", "gan") if phase in set(table["phase"])]
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
-    lines = {}
-    for system, colour in _colours(systems).items():
+    lines, colours = {}, _colours(record.systems)
+    for system in systems:
+        colour = colours[system]
         place = tasks.index(record.run(system)["task"])
         own = table[table["system"] == system]
         for axis, phase in zip(axes[place], phases, strict=True):
@@ -84,9 +89,10 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
             axis.set_title(f"{task}: {phase} phase")
             axis.set_visible(axis.has_data() and any(len(line.get_xdata()) for line in axis.lines))
     for axis in axes[-1]:
-        axis.set_xlabel("step")
+        axis.set_xlabel("step of the phase")
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=7)
-    return figure, table, "Each system on the photographs and the LR that it validates on; tasks differ in difficulty."
+    text = "Each system on the photographs and the LR that it validates on; tasks differ in difficulty. The band holds"
+    return figure, table, text + " all seeds; systems that share a first phase have one line there."
 
 
 def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
@@ -99,7 +105,11 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
         axis.set_visible(False)
     for axis, system in zip(axes.flat, systems, strict=False):
         own = table[table["system"] == system]
-        (first,) = axis.plot(own["epoch"], own["generator"], color="C0", linewidth=1, label="generator, left")
+        for phase, part in own.groupby("phase", sort=False):
+            if phase != own["phase"].iloc[0]:  # another phase minimises another sum
+                axis.axvline(part["epoch"].min(), color="C7", linewidth=0.8, linestyle=":")
+            part = part.dropna(subset=["generator"])
+            (first,) = axis.plot(part["epoch"], part["generator"], color="C0", linewidth=1, label="generator, left")
         judge = own.dropna(subset=["discriminator"])
         right = axis.twinx()
         (second,) = right.plot(
@@ -110,13 +120,15 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
         axis.set_title(system, fontsize=7)
         for each in (axis, right):
             each.tick_params(labelsize=6)
-        positive = own["generator"][own["generator"] > 0]
-        if len(positive) == len(own) > 0 and positive.max() > 30 * positive.min():
+        if own["generator"].min() > 0 and own["generator"].max() > 30 * own["generator"].min():
             axis.set_yscale("log")
     for axis in axes[-1]:
         axis.set_xlabel("epoch", fontsize=7)
     figure.legend(handles=[first, second], loc="outside lower center", ncols=2, fontsize=7)
-    text = "Generator's loss: all terms with their weights. An epoch: as many crops as there are training photographs."
+    text = (
+        "Generator's loss: all terms with their weights, which change where a phase begins (dotted). An epoch: as many "
+    )
+    text += "crops as there are training photographs."
     return figure, table, text
 
 
@@ -136,9 +148,9 @@ def losses_by_epoch(record: Record, system: str) -> pd.DataFrame:
     epoch = history["step"] * run["recipe"]["batch"] / run["data"]["train"]
     wide = pd.DataFrame({"phase": history["phase"], "epoch": epoch, "generator": total})
     wide["discriminator"] = history["discriminator"]
-    whole = np.ceil(wide["epoch"]).clip(lower=1)
-    by = [wide["phase"], whole] if whole.nunique() > 20 else [wide["phase"], wide["epoch"]]
-    return wide.groupby(by, sort=False).mean(numeric_only=True).reset_index(level=0).assign(system=system)
+    whole = np.ceil(wide["epoch"])
+    by = [wide["phase"], (whole if whole.nunique() > 20 else history["step"]).rename("by")]
+    return wide.groupby(by, sort=False).mean().reset_index(level=0).assign(system=system)
 
 
 TERMS = {"Pixel": "pixel", "Perceptual": "perceptual", "LPIPS": "perceptual", "Checkerboard": "checkerboard"}
@@ -188,6 +200,7 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
 
 
 def _colours(systems: Iterable[str]) -> dict[str, tuple]:
+    """The same colour for a system in every figure of its study."""
     return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
 
 

@@ -10,7 +10,7 @@ from srkit.figures import save_figure
 from srkit.files import replacing
 from srkit.study.figures import draw_crops
 from srkit.study.record import Record
-from srkit.study.tables import cells, common_table, made, own_table
+from srkit.study.tables import as_markdown, cells, common_table, made, own_table
 
 NOT_COMPARABLE = (
     "It was measured on that page's own pictures, with its own way from a picture to a number; neither the pictures nor"
@@ -33,19 +33,19 @@ def system_page(record: Record, system: str) -> str:
     own = cells(own_table(record), "{}")
     common = cells(common_table(record), "**{}**")
     parts = [
-        f"# {system}\n",
-        f"{recipe['about'][:1].upper()}{recipe['about'][1:]}. After {recipe['cite']}.\n",
-        "## The recipe as it was trained here\n",
-        _table(recipe_rows(run), ["part", "what"]),
+        f"# {system}\n\n",
+        f"{recipe['about'][:1].upper()}{recipe['about'][1:]}. From {recipe['cite']}.\n\n",
+        "## The recipe as it was trained here\n\n",
+        as_markdown(recipe_rows(run)),
         f"\n{run['data']['train']:,} photographs ({run['data']['name']}, fingerprint {run['data']['fingerprint']}); ",
         f"{run.get('precision', 'fp32')} on {run.get('device', 'cpu')}, {run.get('seconds', 0) / 3600:.2f} hours",
         f" after the first phase of {run['first_phase_from']}" if run["first_phase_from"] else "",
         f".{' Its history shows: ' * bool(run['health'])}{'; '.join(run['health'])}.\n\n".replace("..", "."),
         f"## Its own task: {run['task']}\n\n",
-        _table(own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]),
+        as_markdown(own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]),
         "\n## Its row in the common table\n\n",
         "On the papers' bicubic LR, beside all systems of the same scale.\n\n",
-        _table(common[common["task"].str.startswith(f"x{recipe['scale']},")]),
+        as_markdown(common[common["task"].str.startswith(f"x{recipe['scale']},")]),
         f"\n{made(record)}\n",
         f"\n## How it went\n\n![losses by step](../history-{system}.png)\n",
         "\n## What it makes of the same squares\n\n",
@@ -63,7 +63,7 @@ def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
     rows = [("generator", f"{_words(recipe['generator'])}; {run['parameters']:,} parameters")]
     if recipe["discriminator"] and len(recipe["phases"]) > 1:
         rows.append(("discriminator", _words(recipe["discriminator"])))
-    rows.append(("LR", run["task"]))
+    rows.append(("LR", f"x{recipe['scale']}, {_words(recipe['degradation'])}"))
     rows.append(("a step", f"{recipe['batch']} crops of {recipe['crop']} x {recipe['crop']} pixels of HR"))
     for phase in recipe["phases"]:
         losses = " + ".join(f"{loss['weight']:g} {_words(loss, ('weight',))}" for loss in phase["losses"])
@@ -97,8 +97,3 @@ def write_pages(record: Record) -> list[Path]:
 def _words(part: dict[str, Any], without: tuple[str, ...] = ()) -> str:
     options = ", ".join(f"{key} {value}" for key, value in part.items() if key not in ("name", *without))
     return f"{part['name']} ({options})" if options else part["name"]
-
-
-def _table(table: pd.DataFrame, columns: list[str] | None = None) -> str:
-    lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

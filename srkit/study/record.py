@@ -83,7 +83,9 @@ def read_record(folder: Path | str) -> Record:
 
 
 def collect(study: Study, runs: Path, folder: Path) -> Record:
-    """Write the record of what is finished of a study. SrkitError where nothing is, or a run is a smoke run."""
+    """Write the record of what is finished of a study. SrkitError where nothing is."""
+    if not study.tests:
+        raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
     done = [planned for planned in study.runs() if finished(planned, runs)]
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
@@ -145,7 +147,7 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
 def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     """Bicubic on every task that a run has, scored once and kept beside the runs."""
     tasks = {task(p.recipe.scale, each): (p.recipe.scale, each) for p in done for each in protocols(p).values()}
-    lpips = lpips_judge() if study.tests else None
+    lpips = lpips_judge()
     for name, (scale, degradation) in tasks.items():
         how = {} if degradation == BICUBIC else {"degradation": degradation}
         how |= {"csv": runs / f"bicubic-{re.sub('[^a-z0-9.]+', '-', name.lower())}.csv", "lpips": lpips}

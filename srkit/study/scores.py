@@ -1,18 +1,18 @@
 """Scores of a study's runs: on the degradation that each was trained for, and all on the bicubic one of the papers."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from srkit.data.sources import find_images
-from srkit.degradations import BICUBIC, MILD, WILD, Unknown
+from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate
 from srkit.metrics import lpips_judge
 from srkit.runs import Run
 from srkit.study.plan import Planned, Study
 
 COMMON, OWN = "bicubic", "own"  # the two protocols
-TRACKS = {COMMON: BICUBIC, "unknown": Unknown(), "mild": MILD, "wild": WILD}
 FILES = {COMMON: "scores.csv", OWN: "scores-own.csv"}
 
 
@@ -23,8 +23,10 @@ def protocols(planned: Planned) -> dict[str, object]:
 
 
 def task(scale: int, degradation: object) -> str:
-    """A scale and a degradation in words: "x4, bicubic"; "x4, BlurDown(sigma=1.6)"."""
-    return f"x{scale}, {next((name for name, each in TRACKS.items() if each == degradation), repr(degradation))}"
+    """A scale and a degradation in words: "x4, bicubic"; one without a name by its kind and a digest of all it says."""
+    named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
+    digest = hashlib.sha256(repr(degradation).encode()).hexdigest()[:6]
+    return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
 
 
 def set_name(study: Study, test: str) -> str:

@@ -42,7 +42,7 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
         line = {"against": "–"}
         if other != row.system and (row.set, row.task, other) in pictures.index:
             ours, theirs = (pictures.loc[row.set, row.task, name] for name in (row.system, other))
-            both = ours.join(theirs, rsuffix="_other").dropna(subset=["psnr_y", "psnr_y_other"])
+            both = ours.join(theirs.add_suffix("_other")).dropna(subset=["psnr_y", "psnr_y_other"])
             line = {"against": other}
             for score in ("psnr_y", "lpips"):
                 pair = both[[score, f"{score}_other"]].to_numpy().T
@@ -143,7 +143,10 @@ def caption(record: Record, table: pd.DataFrame) -> str:
 
 def cells(table: pd.DataFrame, bold: str) -> pd.DataFrame:
     """The table as text: rounded to what its title says, the best of each set and task marked by `bold`."""
-    shown = {"set": table["set"], "task": table["task"], "system": table["system"], "seeds": table["seeds"].astype(str)}
+    shown = {"set": table["set"], "task": table["task"], "system": table["system"]}
+    shown["seeds"] = [
+        "–" if name == "bicubic" else str(count) for name, count in zip(table["system"], table["seeds"], strict=True)
+    ]
     for column in [name for name in SCORES if table[name].notna().any()]:
         title, digits, sign = SHOWN[column]
         best = (sign * table[column].round(digits)).groupby([table["set"], table["task"]]).transform("max")
@@ -173,15 +176,18 @@ def write_tables(record: Record) -> list[Path]:
     for name, table in (("common", common_table(record)), ("own", own_table(record))):
         text, words = cells(table, "**{}**"), caption(record, table)
         body = cells(table.map(lambda x: tex(x) if isinstance(x, str) else x), r"\textbf{{{}}}")
-        body = body.map(lambda cell: cell.replace("±", r"$\pm$").replace("<", "$<$"))
+        body = body.map(lambda cell: cell.replace("±", r"$\pm$").replace("<", "$<$").replace("–", "--"))
         latex = body.rename(columns=tex).style.hide(axis="index")
         latex = latex.to_latex(
             hrules=True, caption=tex(words), label=f"tab:{record.study['name']}-{name}", position="tbp"
         )
-        paths += _write(record.folder / name, table, f"{_markdown(text)}\n{words}\n", latex)
+        latex = latex.replace(r"[tbp]", r"[tbp]\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+        paths += _write(record.folder / name, table, f"{as_markdown(text)}\n{words}\n", latex)
     table = runs_table(record)
-    hours = table.assign(hours=table["hours"].map("{:.2f}".format)).astype(str)
-    return paths + _write(record.folder / "runs", table, f"{_markdown(hours)}\n{made(record)}\n")
+    text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
+    for name in [name for name in table if name.endswith("_steps")]:
+        text[name] = ["–" if np.isnan(cell) else f"{cell:,.0f}" for cell in table[name]]
+    return paths + _write(record.folder / "runs", table, f"{as_markdown(text.astype(str))}\n{made(record)}\n")
 
 
 def _in_order(record: Record, rows: pd.DataFrame) -> pd.DataFrame:
@@ -192,7 +198,8 @@ def _in_order(record: Record, rows: pd.DataFrame) -> pd.DataFrame:
     return keys.sort_values(["a", "task", "b"], kind="stable")[list(rows)]
 
 
-def _markdown(text: pd.DataFrame) -> str:
+def as_markdown(text: pd.DataFrame) -> str:
+    """A table of texts as Markdown."""
     lines = [list(text), ["---"] * text.shape[1], *text.to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

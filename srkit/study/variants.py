@@ -13,13 +13,6 @@ from srkit import degradations, discriminator, generator, losses
 from srkit.files import SrkitError
 from srkit.recipes import Phase, Recipe, options
 
-NAMED_DEGRADATIONS = {
-    "bicubic": degradations.BICUBIC,
-    "blur": degradations.BlurDown(),
-    "unknown": degradations.Unknown(),
-    "mild": degradations.MILD,
-    "wild": degradations.WILD,
-}
 FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
 
 
@@ -32,7 +25,11 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
     drop: phases and losses. Raises SrkitError for a name or a value that does not fit.
     """
     for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
-        recipe = _vary(recipe, path, native(changes[path]))
+        try:
+            recipe = _vary(recipe, path, native(changes[path]))
+        except SrkitError as error:
+            said = str(error).removeprefix(f"{recipe.name}: ")
+            raise SrkitError(said if path in said else f"{path}: {said}") from error
     for path in drop:
         recipe = _drop(recipe, path)
     return recipe
@@ -40,10 +37,10 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
 
 def degradation(value: Any) -> Any:
     """A degradation by its short name, such as "wild", or as a table, {"name": "BlurDown", "sigma": 2.0}."""
-    if isinstance(value, str) and value in NAMED_DEGRADATIONS:
-        return NAMED_DEGRADATIONS[value]
+    if isinstance(value, str) and value in degradations.DEGRADATIONS:
+        return degradations.DEGRADATIONS[value]
     if isinstance(value, str) and not hasattr(degradations, value):
-        raise SrkitError(f"degradation {value!r} is not known: choose one of {', '.join(NAMED_DEGRADATIONS)}.")
+        raise SrkitError(f"degradation {value!r} is not known: choose one of {', '.join(degradations.DEGRADATIONS)}.")
     return _record("degradation", value, _classes(degradations))
 
 

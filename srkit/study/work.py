@@ -87,11 +87,13 @@ def submit_study(
     study.check_data()
     folder = runs_of(study, runs)
     said = dict(each.strip().split("=", 1) if "=" in each else (each, "") for each in filter(None, options.split(",")))
-    if "" in said.values():
+    if "" in said.values() or not said.get("jobs", "1").isdigit():
         raise SrkitError(f"--slurm {options!r} is not understood: write NAME=VALUE,NAME=VALUE.")
     missing = [planned for planned in study.runs() if not finished(planned, folder)]
-    count = int(said.pop("jobs", min(8, len(missing))))
-    executor = submitit.AutoExecutor(folder / "cluster", cluster=cluster)
+    count = min(int(said.pop("jobs", 8)), len(missing))
+    if not count:
+        return []
+    executor = submitit.AutoExecutor(folder / "cluster", cluster=cluster, slurm_max_num_timeout=99)
     executor.update_parameters(name=f"srkit-{study.name}", slurm_additional_parameters=said)
     return executor.map_array(_Job(), [str(study.file)] * count, [str(folder.resolve())] * count)
 

@@ -179,6 +179,14 @@ def test_what_the_texts_give_as_an_example_is_so():
     assert solved("06_evaluation", "psnr_of_network")(black, black + 1, 2) == pytest.approx(1.3, abs=0.05)
 
 
+def test_an_exercise_without_its_points_is_refused():
+    notebook = nbformat.read(CHAPTERS["01_dataset"].path, as_version=4)
+    cell = next(cell for cell in notebook.cells if COST.search(cell.source) and "**5.**" in cell.source)
+    cell.source = "**5.** How many?"
+    with pytest.raises(SrkitError, match="exercise crop_pair needs .* above it"):
+        assigned(notebook)
+
+
 def test_an_edition_that_is_none_and_the_sources_own_folder_are_refused(tmp_path):
     with pytest.raises(SrkitError, match="there is no edition 'pupil': choose one of student, solution, teacher"):
         build("pupil", tmp_path)

@@ -58,6 +58,14 @@ def test_files_are_left_out_and_chosen_to_validate_by_name_folder_or_path(tmp_pa
             find_photographs(both, **wrong)
 
 
+def test_what_is_left_out_by_its_folder_may_be_named_too_but_not_chosen(tmp_path):
+    lay(tmp_path, "train/1.png", "train/2.png", "other/3.png")
+    with pytest.warns(UserWarning, match=r"left out: 1 .*3\.png"):
+        assert names(find_photographs(tmp_path, without=["3.png"]).train) == ["1.png"]
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(SrkitError, match=r"3\.png is not among the 2"):
+        find_photographs(tmp_path, valid=["3.png"])
+
+
 def test_chosen_files_replace_the_valid_folder_whose_others_do_not_train(tmp_path):
     lay(tmp_path, "train/1.png", "train/2.png", "valid/3.png", "valid/4.png")
     with pytest.warns(UserWarning, match=r"left out: 1 .*not among those that were chosen: 4\.png"):
@@ -70,6 +78,16 @@ def test_the_fingerprint_knows_which_side_a_picture_is_on(tmp_path):
     three = [find_photographs(tmp_path, valid=chosen) for chosen in (["3.png"], ["2.png", "3.png"])]
     assert names([*three[0].train, *three[0].valid]) == names([*three[1].train, *three[1].valid])
     assert three[0].fingerprint != three[1].fingerprint
+
+
+def test_three_folders_of_real_photographs_are_one_set_without_the_one_of_the_test_pictures(shared):
+    folders = [shared / "photos" / name for name in ("hires", "bsds400", "imagenet_half")]
+    valid = ["bsds400/100075.jpg", "n01440764_tench.jpg"]
+    found = find_photographs(folders, 4, without=["302003.jpg"], valid=valid)
+    assert found.name == "hires+bsds400+imagenet_half"
+    assert (len(found.train), names(found.valid)) == (128 + 400 + 850 - 3, ["100075.jpg", "n01440764_tench.jpg"])
+    assert "302003.jpg" not in names(found.train)
+    assert not found.lr
 
 
 @pytest.mark.parametrize("nothing", ["", [], ["", "a"]])
@@ -112,7 +130,7 @@ def test_the_first_folder_that_names_a_side_decides(tmp_path):
 
 def test_other_folders_beside_a_known_one_are_left_out_and_named(tmp_path):
     lay(tmp_path, "train/1.png", "val/2.png", "holdout/3.png", "4.png")
-    with pytest.warns(UserWarning, match=r"left out: 2 .*train, valid: 4\.png, 3\.png"):
+    with pytest.warns(UserWarning, match=r"left out: 2 in .*, holdout, beside .* train and valid: 4\.png, 3\.png"):
         found = find_photographs(tmp_path)
     assert (names(found.train), names(found.valid)) == (["1.png"], ["2.png"])
 
