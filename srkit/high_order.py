@@ -131,6 +131,7 @@ def crisp(hr: Tensor) -> Tensor:
 
     Half of what a Gaussian blur of 51 pixels and sigma 8 takes away is added where that is over 10 grey levels; a blur
     of that mask makes its border soft (arXiv:2107.10833, section 3.5, and the defaults of its published code).
+    There LR is made of this picture too; here it is made of HR itself, as of every other degradation.
     """
     line = torch.exp(-((torch.arange(-25.0, 26.0, device=hr.device) / 8) ** 2) / 2)
     line = line / line.sum()
