@@ -10,13 +10,18 @@ ROOT := $(shell f=$$(printf '%s' $(call quote,$(MAKEFILE_LIST)) | sed 's/^ //');
 root := $(call quote,$(ROOT))
 python := $(root)/.venv/bin/python
 
-.PHONY: help setup course test lab app bench
+# As srkit itself sets it, where it is imported before torch.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup course test test-lowest lab app bench site
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
 	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
 	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
+	@echo 'make test-lowest   the same tests with exactly the lowest versions that pyproject.toml allows, in .venv-lowest'
 	@echo 'make lab      JupyterLab on the notebooks'
 	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
+	@echo 'make site     the course as a web site, in build/site, from the notebooks as make course ran them'
 	@echo 'make bench    speed against plain PyTorch on this machine'
 	@echo 'PYTHON=python3.12 chooses the Python that makes .venv (3.11 or newer).'
 
@@ -58,6 +63,14 @@ test: setup
 	@cd $(root) && .venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && \
 	exec .venv/bin/python -m pytest $(PYTEST)
 
+# Every ">=" of pyproject.toml is made "==", in an environment of its own.
+test-lowest: setup
+	@cd $(root) && .venv/bin/python -m venv --clear .venv-lowest && mkdir .venv-lowest/no-links && \
+	.venv/bin/python -c 'import re, tomllib; print(*re.findall(r"[\w-]+==[\d.]+", str(tomllib.load(open("pyproject.toml", "rb"))["project"]).replace(">=", "==")), sep="\n")' > .venv-lowest/lowest.txt && \
+	PIP_FIND_LINKS=.venv-lowest/no-links .venv-lowest/bin/python -m pip install --disable-pip-version-check \
+	  -c .venv-lowest/lowest.txt -e '.[app,dev,kaggle]' && \
+	exec .venv-lowest/bin/python -m pytest $(PYTEST)
+
 lab: setup
 	@cd $(root) && exec .venv/bin/python -m jupyterlab notebooks
 
@@ -68,3 +81,10 @@ app: setup
 
 bench: setup
 	@cd $(root) && exec .venv/bin/python -m pytest -q -s -m 'slow or not slow' tests/benchmarks
+
+# Notebooks that were not run yet are run first. After the first time no network is needed.
+site: setup
+	@cd $(root) && { .venv/bin/python -c 'import myst_nb, furo, latex2mathml, nbgrader' 2>/dev/null || \
+	  PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[site]'; } && \
+	{ [ -e runs/course-smoke/07_playground.ipynb ] || .venv/bin/python -P -m srkit course; } && \
+	exec .venv/bin/python -m sphinx -W --keep-going -E -b html docs build/site

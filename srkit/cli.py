@@ -8,10 +8,16 @@ from pathlib import Path
 
 from srkit import commands
 from srkit.files import SrkitError
+from srkit.progress import lasting_output
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its status: 0 all that was asked is there, 1 an error, 2 wrong usage, 130 stopped."""
+    with lasting_output():
+        return _run(argv)
+
+
+def _run(argv: list[str] | None) -> int:
     options = _parser().parse_args(argv)
     warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
     try:
@@ -86,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     kaggle.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
     kaggle.add_argument("--data", default="starter", metavar="D", help="a named set, or kaggle:OWNER/SLUG")
     kaggle.add_argument("--only", metavar="03,05", help="these notebooks alone, by number or name")
-    kaggle.add_argument("--wheel", action="store_true", help="attach srkit as a wheel, rather than from the index")
+    way = {"action": argparse.BooleanOptionalAction, "default": True}
+    kaggle.add_argument("--wheel", **way, help="build srkit's wheel too, which every kernel has attached")
     kaggle.add_argument("--previous", metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
 
     evaluate = _command(

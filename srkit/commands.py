@@ -192,9 +192,11 @@ def upscale(options: argparse.Namespace) -> int:
         if not hasattr(network, "scale"):
             raise SrkitError(f"{recipe} is no network: name a recipe or the folder of a run by --recipe.")
     names = ("sharpen", "ensemble", "tile", "device", "force")
-    more = {name: getattr(options, name) for name in names} | {"max_pixels": options.max_pixels or MAX_PIXELS}
+    more = {name: getattr(options, name) for name in names} | {
+        "max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels
+    }
     problems = []
-    for source, target in targets(options.pictures, options.out, options.format):
+    for source, target in targets(options.pictures, options.out, options.format, problems):
         try:
             print(upscale_file(source, target, network, progress=True, **more))
         except SrkitError as problem:

@@ -13,7 +13,7 @@ from torch import nn
 
 from srkit.apps.rating import REFERENCE
 from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
-from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture
+from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, luma, read_image
@@ -164,6 +164,7 @@ def crops_to_rate(
     return crops, pd.DataFrame(tables)
 
 
+@styled
 def perception_distortion(table: pd.DataFrame) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or 1 - SSIM-Y without it.
 
@@ -189,6 +190,7 @@ def perception_distortion(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def between_phases(
     phases: Mapping[str, nn.Module],
     hr: np.ndarray,
@@ -255,6 +257,7 @@ def show_squares(
     return show_grid(grid)
 
 
+@styled
 def score_dots(scores: pd.DataFrame) -> Figure:
     """Every picture's PSNR-Y and SSIM-Y, a row a method, and their means."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.45 * scores["method"].nunique() + 0.9), sharey=True)
@@ -269,6 +272,7 @@ def score_dots(scores: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def opinion_bars(mos: pd.DataFrame, title: str) -> Figure:
     """`mos.opinions` with their intervals."""
     figure, axis = plt.subplots(figsize=(WIDTH, 0.35 * len(mos) + 0.9))

@@ -1,10 +1,13 @@
 """Decoded photographs, and the random aligned crops of HR and LR that training takes from them."""
 
 import hashlib
-import json
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +15,53 @@ import torch
 from torch import Tensor
 
 from srkit import __version__
-from srkit.data.pairs import read_lr
+from srkit.data.cache import stored
+from srkit.data.levels import likely_white, read_levels
+from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
-from srkit.degradations import BICUBIC
-from srkit.files import SrkitError, replacing
-from srkit.images import crop_to_multiple, picture_mode, read_image, to_image, to_tensor
-from srkit.progress import Progress
+from srkit.degradations import BICUBIC, degrade
+from srkit.files import SrkitError
+from srkit.images import crop_to_multiple, picture_mode
 
+Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
-SHARE = 0.4  # of the GPU's free memory that pictures may take
+SMALLEST = 8  # LR pixels that a side must have to validate on
 
 
-def decode(paths: Iterable[Path]) -> dict[Path, np.ndarray]:
+def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.ndarray]:
     """Decode pictures to uint8 (H, W, 3), once; those that do not open are left out, each named by a warning.
 
-    Grey, transparent and palette pictures are read as RGB, and named too. Raises SrkitError where none opens.
+    Grey, transparent and palette pictures are read as RGB, and named too, as are 16-bit files that hold fewer bits.
+    white: the value that is white in 16-bit files; by default 65535. Raises SrkitError where none opens.
     """
     paths = list(paths)
-    return {paths[number]: image for number, image in _opened(paths)}
+    return {paths[number]: image for number, image in _opened(paths, white)}
 
 
-def _opened(paths: list[Path]) -> Iterator[tuple[int, np.ndarray]]:
-    bad, other = [], []
-    for number, path in enumerate(paths):
-        try:
-            image, mode = read_image(path), picture_mode(path)
-        except SrkitError as error:
-            bad.append(path)
-            warnings.warn(f"left out: {error}", stacklevel=3)
-            continue
-        if mode not in ("RGB", "CMYK", "YCbCr"):
-            other.append(f"{path.name} ({mode})")
-        yield number, image
-    if other:
-        names = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
-        warnings.warn(f"read as RGB, transparency on white: {names}; leave them out if that is wrong.", stacklevel=3)
+def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    bad, other, dark = [], [], {}
+    try:
+        for number, path in enumerate(paths):
+            try:
+                (image, largest), mode = read_levels(path, white), picture_mode(path)
+            except SrkitError as error:
+                bad.append(path)
+                warnings.warn(f"left out: {error}", stacklevel=3)
+                continue
+            if mode not in ("RGB", "CMYK", "YCbCr"):
+                other.append(f"{path.name} ({mode})")
+            if largest is not None:
+                dark[path] = largest
+            yield number, image
+    finally:
+        if other:
+            words = f"read as RGB, transparency on white: {listed(other)}; leave them out if that is wrong."
+            warnings.warn(words, stacklevel=3)
+        if dark:
+            most = max(dark.values())
+            words = f"nearly black: {listed(dark)}; of their 16 bits no value is over {most}. "
+            words += f"If white is {likely_white(most)} there, say so: white={likely_white(most)}."
+            warnings.warn(words, stacklevel=3)
     if len(bad) == len(paths):
         named = bad[0].parent if bad else "this list"
         raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")
@@ -57,45 +72,74 @@ def decode_all(photographs: Photographs, cache: Path) -> tuple[dict[Path, np.nda
 
     Returns them, and the folder of that file or None. The next run on the same photographs finds it there.
     """
-    if sum(path.stat().st_size for path in photographs.train) < LARGE:
-        return decode(photographs.train), None
-    paths, folder = photographs.train, cache / f"{photographs.name}-{photographs.fingerprint}"
-    images = stored(folder / "hr.u8", _opened(list(paths)), len(paths), "decoding, once")
+    paths, white = photographs.train, photographs.white
+    if sum(path.stat().st_size for path in paths) < LARGE:
+        return decode(paths, white), None
+    folder = cache / f"{photographs.name}-{photographs.fingerprint}"
+    images = stored(folder / "hr.u8", _opened(paths, white), len(paths), "decoding, once")
     return {paths[number]: image for number, image in images.items()}, folder
 
 
-def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> dict[int, np.ndarray]:
-    """Numbered uint8 pictures (H, W, 3) in one memory-mapped file; taken from `pictures` where it is not there yet.
+def checked_validation(
+    photographs: Photographs, scale: int, count: int, side: int, degradation: Degradation = BICUBIC
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """HR and LR, uint8 (H, W, 3), of the middle of the first `count` validation photographs; HR at most side x side.
 
-    The file holds nothing but pixels; the JSON beside it, which is written last, has number and shape of each picture.
+    Pictures that do not open, or are so small that little is left once their borders are shaved, are left out, each
+    named by a warning, and the next ones take their places. Raises SrkitError where none is left.
     """
-    index = path.with_suffix(".json")
-    shapes = json.loads(index.read_text()) if index.exists() and path.exists() else None
-    if shapes is None or path.stat().st_size != sum(height * width * 3 for _, height, width in shapes):
-        shapes = []
-        with replacing(index) as beside_index:
-            with replacing(path) as beside, beside.open("wb") as file, Progress(total, label) as bar:
-                for number, picture in pictures:
-                    file.write(np.ascontiguousarray(picture))
-                    shapes.append((number, *picture.shape[:2]))
-                    bar.update(number + 1 - bar.done)
-            beside_index.write_text(json.dumps(shapes))
-    flat, start, images = np.memmap(path, np.uint8, "c"), 0, {}
-    for number, height, width in shapes:
-        images[number] = flat[start : start + height * width * 3].reshape(height, width, 3)
-        start += height * width * 3
-    return images
+    least, small, found = SMALLEST * scale, {}, []
+    with closing(_opened(photographs.valid, photographs.white)) as opened:
+        for number, image in opened:
+            path = photographs.valid[number]
+            try:
+                if min(image.shape[:2]) < least:
+                    small[path] = image
+                elif photographs.lr:
+                    lr = read_lr(photographs.lr[path], image, scale, photographs.white)
+                    low, (top, left) = middle(lr, side // scale), _corner(lr, side // scale)
+                    height, width = (scale * size for size in low.shape[:2])
+                    found.append((image[scale * top :, scale * left :][:height, :width], low))
+                else:
+                    hr = middle(image, side, scale)
+                    found.append((hr, degrade(hr, scale, degradation, len(found))))
+            except SrkitError as error:
+                warnings.warn(f"left out: {error}", stacklevel=2)
+            if len(found) == count:
+                break
+    if small:
+        warnings.warn(f"left out: {_sizes(small)}, too small to validate on at x{scale}.", stacklevel=2)
+    if not found:
+        raise SrkitError(f"no picture of {photographs.name} can validate: add one of {least} x {least} pixels or more.")
+    return found
+
+
+def middle(image: np.ndarray, side: int, scale: int = 1) -> np.ndarray:
+    """The middle of a picture, at most side x side, height and width multiples of scale."""
+    top, left = _corner(image, side)
+    return crop_to_multiple(image[top : top + side, left : left + side], scale)
+
+
+def _corner(image: np.ndarray, side: int) -> tuple[int, int]:
+    """Row and column at which the middle of a picture begins."""
+    return tuple((size - min(side, size)) // 2 for size in image.shape[:2])
+
+
+def _sizes(images: Mapping[Path, np.ndarray]) -> str:
+    return ", ".join(f"{path.name} is {image.shape[1]} x {image.shape[0]}" for path, image in images.items())
 
 
 class Patches:
     """Batches of LR and HR crops for training; batch number `step` is the same whenever it is asked for.
 
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
-    the benchmark sets. Photographs are drawn alike often, positions evenly, with the eight flips and quarter turns.
+    the benchmark sets; by a degradation that is `fresh`, each crop is, anew, with a margin around it. Photographs are
+    drawn alike often, positions evenly, with the eight flips and quarter turns.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
-    pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones.
-    Raises SrkitError for a crop that is not, or that a photograph cannot hold.
+    pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones;
+    what has none that fits is left out. white: see decode. Raises SrkitError for a crop that is no multiple, or that
+    photographs cannot hold.
     """
 
     def __init__(
@@ -103,34 +147,39 @@ class Patches:
         images: Mapping[Path, np.ndarray],
         scale: int,
         crop: int,
-        degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC,
+        degradation: Degradation = BICUBIC,
         seed: int = 0,
         cache: Path | None = None,
         given: Mapping[Path, Path] | None = None,
+        white: int | None = None,
     ):
         step = math.lcm(16, scale)
         if crop % scale:
             better = crop // step * step or step
             raise SrkitError(f"a {crop}-pixel crop is not a multiple of the scale {scale}: use --crop {better}.")
-        for path, image in images.items():
-            height, width = crop_to_multiple(image, scale).shape[:2]
-            if min(height, width) < crop:
-                smaller = min(height, width) // step * step
-                way = f"use --crop {smaller}, or leave it out" if smaller else "leave it out"
-                raise SrkitError(
-                    f"{path.name} is {image.shape[1]} x {image.shape[0]}, smaller than the {crop}-pixel crop: {way}."
-                )
+        small = {path: image for path, image in images.items() if min(crop_to_multiple(image, scale).shape[:2]) < crop}
+        if small:
+            fitting = min(min(image.shape[:2]) for image in small.values()) // step * step
+            leave = "leave it out" if len(small) == 1 else "leave them out"
+            way = f"use --crop {fitting}, or {leave}" if fitting else leave
+            raise SrkitError(f"{_sizes(small)}, smaller than the {crop}-pixel crop: {way}.")
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
-        made = ((n, to_image(degradation(to_tensor(image), scale, seed + n))) for n, image in enumerate(self.hr))
+        self.degradation, self.fresh = degradation, getattr(degradation, "fresh", False) and not given
+        if self.fresh:  # torch's own threads would only get in each other's way
+            self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
+            self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
+            return
+        made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
-            made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
+            made = _given([given[path] for path in images], self.hr, scale, white)
         if cache:
             what = repr((__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any"))
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
-        self.lr = [image for _, image in made]
+        lr = dict(made)
+        self.lr, self.hr = list(lr.values()), [self.hr[n] for n in lr]
 
     def batch(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
         """(size, 3, crop / scale, crop / scale) LR and (size, 3, crop, crop) HR, float32 in [0, 1], channels last.
@@ -140,9 +189,13 @@ class Patches:
         which, where, turns = self.drawn(step, size, part)
         small = self.crop // self.scale
         lr = np.empty((len(which), small, small, 3), np.uint8)
+        if self.fresh:
+            seeds = [(self.seed, step, part[0] * size // part[1] + i) for i in range(len(which))]
+            fresh = list(self.pool.map(self._degraded, which, where, seeds))
         hr = np.empty((len(which), self.crop, self.crop, 3), np.uint8)
         for i, (photograph, (top, left), turn) in enumerate(zip(which, where, turns, strict=True)):
-            lr[i] = dihedral(self.lr[photograph][top : top + small, left : left + small], turn)
+            made = fresh[i] if self.fresh else self.lr[photograph][top : top + small, left : left + small]
+            lr[i] = dihedral(made, turn)
             top, left = top * self.scale, left * self.scale
             hr[i] = dihedral(self.hr[photograph][top : top + self.crop, left : left + self.crop], turn)
         return _float(lr), _float(hr)
@@ -155,8 +208,36 @@ class Patches:
         turns = random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
-        rooms = np.array([self.lr[photograph].shape[:2] for photograph in which]) - self.crop // self.scale + 1
-        return which, (where * rooms).astype(int), turns
+        sizes = np.array([self.hr[photograph].shape[:2] for photograph in which]) // self.scale
+        return which, (where * (sizes - self.crop // self.scale + 1)).astype(int), turns
+
+    def _degraded(self, photograph: int, corner: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
+        """The LR of one crop, made with 2 to 9 LR pixels around it: JPEG's blocks begin anywhere in it."""
+        random, image, small = np.random.default_rng(seed), self.hr[photograph], self.crop // self.scale
+        margin = random.integers(2, 10, 2)
+        first = np.maximum(corner - margin, 0)
+        end = np.minimum(corner + small + 11 - margin, np.array(image.shape[:2]) // self.scale)
+        (top, left), (bottom, right) = first * self.scale, end * self.scale
+        lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
+        top, left = corner - first
+        return lr[top : top + small, left : left + small]
+
+
+def _given(
+    paths: Sequence[Path], hr: Sequence[np.ndarray], scale: int, white: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and picture of the LR files that open and fit; the others are named by a warning."""
+    bad = []
+    for n, path in enumerate(paths):
+        try:
+            yield n, read_lr(path, hr[n], scale, white)
+        except SrkitError as error:
+            bad.append(path)
+            warnings.warn(f"left out: {error}", stacklevel=3)
+    if len(bad) == len(paths):
+        raise SrkitError(
+            f"none of the {len(bad)} LR pictures in {bad[0].parent} can be used: give those of the HR ones."
+        )
 
 
 def dihedral(image: np.ndarray, which: int) -> np.ndarray:
@@ -167,48 +248,3 @@ def dihedral(image: np.ndarray, which: int) -> np.ndarray:
 
 def _float(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
-
-
-def fits(patches: Patches, device: torch.device) -> bool:
-    """Whether all HR and LR pictures can lie on a GPU and leave it room to train."""
-    needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
-    return device.type == "cuda" and needed < SHARE * torch.cuda.mem_get_info(device)[0]
-
-
-class ResidentPatches:
-    """The batches of `patches`, to the last bit, from its pictures copied to `device` once."""
-
-    def __init__(self, patches: Patches, device: torch.device | str):
-        self.patches, self.device = patches, torch.device(device)
-        self.lr, self.hr = (Pictures(images, self.device) for images in (patches.lr, patches.hr))
-
-    def batch(self, step: int, size: int, part: tuple[int, int] = (0, 1)) -> tuple[Tensor, Tensor]:
-        """As Patches.batch, on the device: (size, 3, h, w) and (size, 3, scale h, scale w) in [0, 1]."""
-        scale, crop = self.patches.scale, self.patches.crop
-        which, where, turns = self.patches.drawn(step, size, part)
-        plan = torch.from_numpy(np.column_stack([which, where, turns])).to(self.device, non_blocking=True)
-        which, corner, turns = plan[:, 0], plan[:, 1:3], plan[:, 3]
-        return self.lr.cut(which, corner, turns, crop // scale), self.hr.cut(which, corner * scale, turns, crop)
-
-
-class Pictures:
-    """uint8 pictures (H, W, 3) of many sizes, end to end in one tensor."""
-
-    def __init__(self, images: Sequence[np.ndarray], device: torch.device):
-        self.pixels = torch.empty(sum(image.size for image in images) // 3, 3, dtype=torch.uint8, device=device)
-        starts = np.cumsum([0, *(image.size // 3 for image in images)])
-        for start, image in zip(starts, images, strict=False):
-            flat = torch.from_numpy(np.ascontiguousarray(image)).reshape(-1, 3)
-            self.pixels[start : start + len(flat)] = flat.to(device)
-        self.starts = torch.as_tensor(starts[:-1], device=device)
-        self.widths = torch.tensor([image.shape[1] for image in images], device=device)
-
-    def cut(self, which: Tensor, corner: Tensor, turns: Tensor, size: int) -> Tensor:
-        """Turned squares (n, 3, size, size) in [0, 1]; which, turns (n,), corner (n, 2): see Patches.drawn."""
-        upright = np.arange(size * size).reshape(size, size)
-        eight = torch.from_numpy(np.stack([dihedral(upright, turn) for turn in range(8)])).to(self.pixels.device)
-        source = eight[turns]  # (n, size, size): where in the upright square a pixel comes from
-        top, left = (corner[:, side, None, None] for side in (0, 1))
-        rows, columns = top + source // size, left + source % size
-        place = self.starts[which][:, None, None] + rows * self.widths[which][:, None, None] + columns
-        return self.pixels[place].permute(0, 3, 1, 2).float().div_(255)

@@ -2,16 +2,23 @@
 
 All are called as degradation(hr, scale, seed): hr (N, 3, H, W) in [0, 1], height and width multiples of scale; the
 LR is (N, 3, H / scale, W / scale) in [0, 1], rounded to the 256 levels of a file. What is random depends on seed alone.
+A degradation with `fresh` is drawn anew for each crop that training takes; the others degrade a photograph once.
 """
 
+import difflib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from srkit.files import SrkitError
+from srkit.high_order import HighOrder
+from srkit.images import to_image, to_tensor
+from srkit.kernels import filtered, gaussian_kernel, motion_kernel, shifted
+from srkit.noise import gaussian, jpeg, poisson, quantise, within
 from srkit.resize import imresize
 
 HIDDEN_SEED = 2018  # of `Unknown`: one blur and shift for all pictures, which no network is told
@@ -31,6 +38,9 @@ class BlurDown:
 
     sigma: float = 1.6
 
+    def __post_init__(self) -> None:
+        within("a blur's sigma of", self.sigma, 0, 20)
+
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         kernel = gaussian_kernel(self.sigma, self.sigma, 0.0)
         return quantise(imresize(filtered(hr, kernel.expand(len(hr), -1, -1)), 1 / scale))
@@ -45,6 +55,9 @@ class Unknown:
     """
 
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("a degradation's strength of", self.strength, 0, 10)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(HIDDEN_SEED)
@@ -69,8 +82,7 @@ class Camera:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise SrkitError(f"a degradation's strength of {self.strength} is below 0: 0 is bicubic, 1 is usual.")
+        within("a degradation's strength of", self.strength, 0, 10)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(seed)
@@ -86,66 +98,94 @@ class Camera:
         return quantise(poisson(lr, self.strength, random))
 
 
+@dataclass(frozen=True)
+class Noise:
+    """Gaussian noise of `sigma` grey levels, 0 to 255, rounded and clipped; grey is the same in all three channels.
+
+    It leaves the size as it is: a step of `Then`. Raises SrkitError for a sigma out of range.
+    """
+
+    sigma: float
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        within("noise of sigma", self.sigma, 0, 255)
+
+    def __call__(self, hr: Tensor, scale: int = 1, seed: int = 0) -> Tensor:
+        return quantise(gaussian(hr, self.sigma, self.grey, torch.Generator().manual_seed(seed)))
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """What a JPEG file of this quality, 1 to 100, gives back, written and read by Pillow with its usual 4:2:0 colours.
+
+    It leaves the size as it is: a step of `Then`. Raises SrkitError for a quality out of range.
+    """
+
+    quality: int
+
+    def __post_init__(self) -> None:
+        within("a JPEG quality of", self.quality, 1, 100)
+
+    def __call__(self, hr: Tensor, scale: int = 1, seed: int = 0) -> Tensor:
+        return torch.cat([jpeg(picture, self.quality) for picture in hr])
+
+
+@dataclass(frozen=True, init=False)
+class Then:
+    """One step after another, as a camera does: Then(BlurDown(1.6), Noise(10), Jpeg(40)). One of them shrinks.
+
+    Raises SrkitError, when it is called, where the steps together do not give an LR picture of the right size.
+    """
+
+    steps: tuple[Callable[[Tensor, int, int], Tensor], ...]
+
+    def __init__(self, *steps: Callable[[Tensor, int, int], Tensor]):
+        object.__setattr__(self, "steps", steps)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether one of the steps is drawn anew for each crop."""
+        return any(getattr(step, "fresh", False) for step in self.steps)
+
+    def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
+        lr = hr
+        for number, step in enumerate(self.steps):
+            lr = step(lr, scale, seed + number)
+        return of_size(lr, hr, scale, self)
+
+
 BICUBIC, MILD, WILD = Bicubic(), Camera(), Camera(each=True)
+DEGRADATIONS = {"bicubic": BICUBIC, "blur": BlurDown(), "unknown": Unknown(), "mild": MILD, "wild": WILD}
+DEGRADATIONS |= {"noise": Then(BICUBIC, Noise(10)), "jpeg": Then(BICUBIC, Jpeg(40)), "high_order": HighOrder()}
 
 
-def quantise(x: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to 8-bit levels."""
-    return (x.clamp(0, 1) * 255).round() / 255
+def find_degradation(name: str) -> Callable[[Tensor, int, int], Tensor]:
+    """A degradation by its name in DEGRADATIONS. Raises SrkitError with the nearest name, and all of them."""
+    if name not in DEGRADATIONS:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), DEGRADATIONS, 1)
+        meant = f"did you mean {near[0]!r}? All" if near else "all"
+        raise SrkitError(f"degradation {name!r} is not known: {meant}: {', '.join(DEGRADATIONS)}.")
+    return DEGRADATIONS[name]
 
 
-def gaussian_kernel(sigma_along: float, sigma_across: float, angle: float) -> Tensor:
-    """A Gaussian longer one way than the other, turned by `angle` radians: (K, K), K odd, sum 1; sigma 0 is a point."""
-    reach = math.ceil(3 * max(sigma_along, sigma_across, 1e-6))
-    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
-    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    if not max(sigma_along, sigma_across):
-        kernel = ((x == 0) & (y == 0)).float()
-    else:
-        kernel = torch.exp(-((along / max(sigma_along, 1e-6)) ** 2 + (across / max(sigma_across, 1e-6)) ** 2) / 2)
-    return kernel / kernel.sum()
+def degrade(
+    hr: np.ndarray, scale: int, degradation: Callable[[Tensor, int, int], Tensor] = BICUBIC, seed: int = 0
+) -> np.ndarray:
+    """The LR of one uint8 picture (H, W, 3), sides multiples of scale: (H / scale, W / scale, 3) uint8.
+
+    Raises SrkitError where the degradation makes another size of it.
+    """
+    x = to_tensor(hr)
+    return to_image(of_size(degradation(x, scale, seed), x, scale, degradation))
 
 
-def motion_kernel(length: float, angle: float, size: int = 33) -> Tensor:
-    """A straight stroke of `length` pixels at `angle` radians: (size, size), sum 1; length 0 is a point."""
-    kernel, middle = torch.zeros(size, size), size // 2
-    for t in torch.linspace(-0.5, 0.5, 8 * size).tolist():
-        y, x = middle + t * length * math.sin(angle), middle + t * length * math.cos(angle)
-        top, left = math.floor(y), math.floor(x)
-        for row, column, part in (
-            (top, left, (1 - y + top) * (1 - x + left)),
-            (top, left + 1, (1 - y + top) * (x - left)),
-            (top + 1, left, (y - top) * (1 - x + left)),
-            (top + 1, left + 1, (y - top) * (x - left)),
-        ):
-            if 0 <= row < size and 0 <= column < size:
-                kernel[row, column] += part
-    return kernel / kernel.sum()
-
-
-def filtered(x: Tensor, kernels: Tensor) -> Tensor:
-    """Each picture (N, C, H, W) convolved with its own kernel (N, K, K), edges repeated."""
-    count, channels, height, width = x.shape
-    reach = kernels.shape[-1] // 2
-    padded = F.pad(x, [reach] * 4, mode="replicate").reshape(1, count * channels, height + 2 * reach, width + 2 * reach)
-    weights = kernels.flip(-2, -1).to(x).repeat_interleave(channels, dim=0)[:, None]
-    return F.conv2d(padded, weights, groups=count * channels).reshape(x.shape)
-
-
-def shifted(x: Tensor, shifts: Tensor) -> Tensor:
-    """Each picture (N, C, H, W) moved down and right by its (N, 2) pixels, whole or not; edges repeated. 0 is exact."""
-    if not shifts.any():
-        return x
-    size = torch.tensor(x.shape[-2:])
-    eye = torch.eye(2, 3).repeat(len(x), 1, 1)
-    eye[:, :, 2] = (-2 * shifts / size).flip(1)
-    grid = F.affine_grid(eye, list(x.shape), align_corners=False).to(x)
-    return F.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=False)
-
-
-def poisson(x: Tensor, strength: float, random: torch.Generator, peak: float = 400.0) -> Tensor:
-    """Photon noise: each value is a count around x * peak / strength**2, so its variance is x strength**2 / peak."""
-    if not strength:
-        return x
-    photons = peak / strength**2
-    return (torch.poisson((x * photons).cpu(), generator=random) / photons).to(x)
+def of_size(lr: Tensor, hr: Tensor, scale: int, degradation: object) -> Tensor:
+    """lr as it is, where it is of the size that hr has at 1 / scale. Raises SrkitError where it is not."""
+    right = tuple(side // scale for side in hr.shape[-2:])
+    if lr.shape[-2:] != right:
+        raise SrkitError(
+            f"{degradation!r} makes {lr.shape[-1]} x {lr.shape[-2]} of {hr.shape[-1]} x {hr.shape[-2]} at x{scale}, in "
+            f"place of {right[1]} x {right[0]}: let exactly one of its steps shrink, as Then(Bicubic(), Jpeg(40)) does."
+        )
+    return lr

@@ -24,7 +24,7 @@ from torch import nn
 
 from srkit.data.pairs import read_lr
 from srkit.data.sources import find_pictures
-from srkit.degradations import BICUBIC
+from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, replacing
 from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, luma, read_image, to_image, to_tensor, write_image
@@ -54,9 +54,12 @@ def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
     return to_image(imresize(imresize(y, 1 / scale), scale))
 
 
-def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC) -> np.ndarray:
-    """The LR file that a network is given: RGB uint8 (H / scale, W / scale, 3); a grey HR gets three equal channels."""
-    return to_image(degradation(to_tensor(in_colour(hr)), scale))
+def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int = 0) -> np.ndarray:
+    """The LR file that a network is given: RGB uint8 (H / scale, W / scale, 3); a grey HR gets three equal channels.
+
+    seed: of what is random in the degradation, another for each picture of a set.
+    """
+    return degrade(in_colour(hr), scale, degradation, seed)
 
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
@@ -88,6 +91,7 @@ def evaluate(
     csv: Path | str | None = None,
     problems: list[str] | None = None,
     given: Mapping[Path, Path] | None = None,
+    degradation: Callable = BICUBIC,
 ) -> pd.DataFrame:
     """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
@@ -95,7 +99,7 @@ def evaluate(
     set_name: by default the name of the pictures' folder. lpips: from `metrics.lpips_judge`; None leaves the column
     empty. save: a folder for the SR pictures. csv: a file that gets each row at once; what it holds already of the same
     HR file and the same weights is not done again, and the rows of other methods and sets stay. given: LR files by HR
-    file, where LR is not to be made.
+    file, where LR is not to be made. degradation: how it is made else (srkit.degradations).
 
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
     where nothing could be scored, or a network has another scale.
@@ -110,7 +114,7 @@ def evaluate(
     prints = {name: _fingerprint(method) for name, method in methods.items()}
     results, table, found = Results(csv), [], []
     for path in pictures:
-        truth = Truth(path, scale, (given or {}).get(path))
+        truth = Truth(path, scale, (given or {}).get(path), degradation)
         for name, method in methods.items():
             words = {"method": name, "set": set_name or path.parent.name, "scale": scale, "image": path.name}
             target = save and Path(save) / name / f"{path.stem}.png"
@@ -138,13 +142,18 @@ def evaluate(
 class Truth:
     """One HR picture on its way through the protocol, decoded when it is first asked for."""
 
-    def __init__(self, path: Path, scale: int, given: Path | None = None):
-        self.path, self.scale, self.given = path, scale, given
+    def __init__(self, path: Path, scale: int, given: Path | None = None, degradation: Callable = BICUBIC):
+        self.path, self.scale, self.given, self.degradation = path, scale, given, degradation
+
+    @property
+    def other(self) -> str:
+        """What LR is, where it is not the papers' bicubic."""
+        return "given" if self.given else "" if self.degradation == BICUBIC else repr(self.degradation)
 
     @cached_property
     def bytes(self) -> bytes:
         try:
-            return self.path.read_bytes() + (self.given.read_bytes() if self.given else b"")
+            return self.path.read_bytes() + (self.given.read_bytes() if self.given else self.other.encode())
         except OSError as error:
             raise SrkitError(f"{self.path} cannot be read ({error.strerror}): check its name and folder.") from error
 
@@ -158,7 +167,7 @@ class Truth:
 
     @cached_property
     def lr(self) -> np.ndarray:
-        return read_lr(self.given, self.hr, self.scale) if self.given else lr_of(self.hr, self.scale)
+        return read_lr(self.given, self.hr, self.scale) if self.given else lr_of(self.hr, self.scale, self.degradation)
 
 
 def _score(method: Method, truth: Truth, lpips: Callable | None, target: Path | None) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def _score(method: Method, truth: Truth, lpips: Callable | None, target: Path | 
             raise SrkitError(f"{truth.path}: the network's answer is {sr.shape[1]} x {sr.shape[0]}, not x{scale}.")
     if target:
         write_image(target, sr)
-    y = bicubic(hr, scale) if method == "bicubic" and not truth.given else _luma_beside(sr, hr)
+    y = bicubic(hr, scale) if method == "bicubic" and not truth.other else _luma_beside(sr, hr)
     coloured = sr.ndim == 3 or hr.ndim == 2  # a method that gave luma alone has no colours to judge
     psnr = psnr_y(y, hr, scale)
     return {

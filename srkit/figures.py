@@ -36,9 +36,15 @@ STYLE = {
     "image.interpolation": "nearest",
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
-matplotlib.rcParams.update(STYLE)
+styled = matplotlib.rc_context(STYLE)  # a decorator: the style holds inside the function, and nowhere else
 
 
+def use_style() -> None:
+    """Draw all that follows in srkit's style, as the notebooks do."""
+    matplotlib.rcParams.update(STYLE)
+
+
+@styled
 def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path | str, caption: str) -> list[Path]:
     """Write name.pdf, name.png (200 dpi) and name.csv into folder, and return the three paths.
 
@@ -57,11 +63,13 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path | s
     return paths
 
 
+@styled
 def show_row(pictures: Mapping[str, np.ndarray], width: float = WIDTH) -> Figure:
     """Pictures side by side under their titles: uint8 (H, W, 3) or (H, W), or float maps drawn in grey."""
     return show_grid([pictures], width)
 
 
+@styled
 def show_grid(rows: Sequence[Mapping[str, np.ndarray]], width: float = WIDTH) -> Figure:
     """Rows of pictures under their titles; all cells of one size, pixels drawn as squares."""
     columns = max(len(row) for row in rows)
@@ -78,6 +86,7 @@ def show_grid(rows: Sequence[Mapping[str, np.ndarray]], width: float = WIDTH) ->
     return figure
 
 
+@styled
 def chart_over_row(pictures: Mapping[str, np.ndarray]) -> tuple[Figure, Axes]:
     """A chart above a row of pictures under their titles: the figure, and the chart's axis to draw on."""
     rows = [["chart"] * len(pictures), list(pictures)]
@@ -98,6 +107,7 @@ def _range(picture: np.ndarray) -> dict[str, int]:
     return {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
 
 
+@styled
 def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: int, whole: str = "HR") -> Figure:
     """The papers' comparison: one whole picture with the zoom marked, and each method's zoomed crop.
 
@@ -145,6 +155,7 @@ def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: st
     return values, gradients
 
 
+@styled
 def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
 

@@ -1,14 +1,43 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
+from math import inf
+from numbers import Integral, Real
 from pathlib import Path
+
+FULL = ENOSPC, EDQUOT
+WRITING = *FULL, EFBIG, EIO, EROFS  # what no reading ends in, or hardly ever
 
 
 class SrkitError(Exception):
     """Something the user can mend. Its message is one sentence that names the thing and the way out."""
+
+
+class CannotWrite(SrkitError):
+    """A file or a folder that cannot be written: by its rights, its name, or for want of room."""
+
+    def __init__(self, path: Path | str, reason: OSError, way_out: str = "choose another folder", then: str = ""):
+        self.path, self.reason = path, reason
+        way_out = "make room there" if reason.errno in FULL else way_out
+        super().__init__(f"{path} cannot be written ({reason.strerror or reason}): {way_out}{then}.")
+
+
+def check_number(name: str, value: object, least: float = 1, whole: bool = True) -> None:
+    """Raise SrkitError for what is no number, or is below `least`: names the argument and what it takes."""
+    kind = Integral if whole else Real
+    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < inf:
+        raise SrkitError(f"{name} is {value!r}: give a {'whole ' * whole}number from {least:g}.")
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with ~ at its beginning replaced by the user's folder, as a shell does where it sees one."""
+    with suppress(RuntimeError):  # ~nobody: a name like any other
+        return Path(path).expanduser()
+    return Path(path)
 
 
 @contextmanager
@@ -16,25 +45,41 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends well, remove it when not.
 
     The suffix stays, so writers that look at it (Pillow, matplotlib) choose the same format. Raises SrkitError
-    where the folder cannot be written.
+    where the folder cannot be written, or the disk is full in the middle.
     """
-    path = Path(path)
+    path = expanded(path)
+    suffix = path.suffix if len(os.fsencode(path.suffix)) < 16 else ""
+    beside = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(8)}{suffix}")  # short, where the name is the longest
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask, as any new file
     except OSError as error:
-        raise SrkitError(f"{path.parent} cannot be written ({error.strerror}): choose another folder.") from error
-    beside = Path(name)
+        raise CannotWrite(path.parent, error) from error
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())
         os.replace(beside, path)
+    except SrkitError:
+        raise
+    except Exception as error:
+        reason = _reason(error, beside)
+        if reason is None:
+            raise
+        raise CannotWrite(path, reason) from error
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _reason(error: Exception, beside: Path) -> OSError | None:
+    """Why a file could not be written; None where something else went wrong.
+
+    Libraries that write by themselves may hide the reason (torch.save's is a RuntimeError): the same disk is asked.
+    """
+    if isinstance(error, OSError) and error.errno:
+        ours = error.filename is not None and os.fspath(error.filename) == str(beside)
+        return error if ours or error.errno in WRITING else None
+    try:
+        with beside.open("ab") as file:
+            file.write(bytes(1 << 16))
+    except OSError as reason:
+        return reason
+    return None

@@ -2,47 +2,121 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, expanded, replacing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
-
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # what is opened, whatever the file's name says
+KINDS = {".png": "PNG", ".apng": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".dib": "DIB", ".gif": "GIF"}
+KINDS |= {".tga": "TGA", ".qoi": "QOI"} | dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
+KINDS |= dict.fromkeys((".tif", ".tiff"), "TIFF") | dict.fromkeys((".jp2", ".j2k", ".jpx"), "JPEG2000")
+KINDS |= dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
+SUFFIXES = tuple(KINDS)  # of what is taken for a picture; an opened file's kind is told by its content
 MAX_PIXELS = 100_000_000
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_TEXT, PNG_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP"), (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+SETTINGS = ("transparency", "exif", "icc_profile", "dpi", "gamma", "chromaticity", "srgb")  # Pillow's words
 
 
 @contextmanager
-def opened(path: Path | str, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Yield a picture by its header, to be decoded inside: whatever goes wrong there is one SrkitError.
+def opened(
+    path: Path | str | BytesIO, max_pixels: int = MAX_PIXELS, lost: list[str] | None = None
+) -> Iterator[Image.Image]:
+    """Yield a decoded picture, as it lies in the file: whatever goes wrong here or inside is one SrkitError.
 
-    Only the first frame or page is meant. A decoder in want of sound data raises nearly anything, and so all is caught.
+    Only the first frame or page is decoded. A file's content says its kind, and not its name. Where a PNG's text or
+    profile is damaged or too large, the picture comes without, and `lost` is told.
+    A decoder in want of sound data raises nearly anything, and so all is caught.
     """
+    path = path if isinstance(path, BytesIO) else expanded(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's doubts: it opens the picture whole, or an error follows
-            with Image.open(path, formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height > max_pixels:
-                    raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
+            with _decoded(path, max_pixels, [] if lost is None else lost) as picture:
                 yield picture
     except SrkitError:
         raise
     except FileNotFoundError:
         raise SrkitError(f"{path} is not there: check its name and folder.") from None
+    except PermissionError as error:
+        raise SrkitError(f"{path} cannot be read ({error.strerror}): mend its rights, or leave it out.") from None
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SrkitError(f"{path} does not open as a picture ({reason}): replace it or leave it out.") from error
 
 
-def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
+def _decoded(path: Path | BytesIO, max_pixels: int, lost: list[str]) -> Image.Image:
+    kinds = set(KINDS.values()) - (
+        {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()
+    )  # its content could be anything
+    failed = None
+    for without in ("", "text and colour profile", "metadata"):
+        try:
+            with ExitStack() as stack:
+                source = _without(path, without) if without else path
+                picture = stack.enter_context(Image.open(source, formats=sorted(kinds)))
+                width, height = picture.size
+                if width * height > max_pixels:
+                    raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
+                picture.load()
+                for name in SETTINGS:
+                    if isinstance(picture.info.get(name), str):  # a PNG's text by that name
+                        del picture.info[name]
+                lost += [without] if without else []
+                stack.pop_all()
+                return picture
+        except SrkitError:
+            raise
+        except Exception as error:
+            failed = failed or error
+            if isinstance(error, OSError) and error.errno:  # of the disk, and not of the file's content
+                break
+    raise failed
+
+
+def _without(path: Path | BytesIO, what: str) -> BytesIO:
+    """A PNG without its text and its profile, or with nothing but its pixels."""
+    data = path.getvalue() if isinstance(path, BytesIO) else path.read_bytes()
+    if not data.startswith(PNG_START):
+        raise ValueError("only a PNG is taken apart")
+    kept = (
+        chunk for name, chunk in png_chunks(data) if name in PNG_PIXELS or (what != "metadata" and name not in PNG_TEXT)
+    )
+    return BytesIO(PNG_START + b"".join(kept))
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG file: each one's name, and all of it."""
+    start = len(PNG_START)
+    while start + 12 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        yield data[start + 4 : start + 8], data[start:end]
+        start = end
+
+
+def orientation(picture: Image.Image) -> int:
+    """How a picture must be turned, by its EXIF: 1 to 8. Damaged EXIF says nothing."""
+    try:
+        turn = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:
+        turn = None
+    return turn if turn in range(1, 9) else 1
+
+
+def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Pixels (H, W) or (H, W, C) upright, by their EXIF orientation."""
+    pixels = pixels.swapaxes(0, 1) if turn in (5, 6, 7, 8) else pixels
+    pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
+    return np.ascontiguousarray(pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels)
+
+
+def read_image(path: Path | str | BytesIO, grey: bool = False) -> np.ndarray:
     """Decode a picture as uint8 RGB (H, W, 3), turned upright by its EXIF orientation.
 
     Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels; with
@@ -50,16 +124,16 @@ def read_image(path: Path | str, grey: bool = False) -> np.ndarray:
     Raises SrkitError where the file is missing, truncated or no picture.
     """
     with opened(path) as picture:
-        ImageOps.exif_transpose(picture, in_place=True)
+        turn = orientation(picture)
         if grey and picture.mode in ("1", "L"):
-            return np.asarray(picture.convert("L"))
+            return turned(np.array(picture.convert("L")), turn)
         if picture.mode[0] in "IF":  # Pillow's own conversion clips at 255
             wide = wide_grey(picture).astype(np.float64)
-            return np.repeat((wide / 257 + 0.5).astype(np.uint8)[..., None], 3, axis=2)
+            return turned(np.repeat((wide / 257 + 0.5).astype(np.uint8)[..., None], 3, axis=2), turn)
         if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return np.array(picture.convert("RGB"))
+        return turned(np.array(picture.convert("RGB")), turn)
 
 
 def wide_grey(picture: Image.Image) -> np.ndarray:
@@ -74,8 +148,12 @@ def wide_grey(picture: Image.Image) -> np.ndarray:
 
 def picture_mode(path: Path | str) -> str:
     """Pillow's name for how a file keeps its pixels: "RGB", "L" for grey, "RGBA", "P" for a palette ..."""
-    with Image.open(path) as picture:
-        return picture.mode
+    try:
+        with Image.open(path) as picture:
+            return picture.mode
+    except Exception:  # as of a PNG whose text is damaged
+        with opened(path) as picture:
+            return picture.mode
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:

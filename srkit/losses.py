@@ -1,7 +1,6 @@
 """What training minimises: content losses compare SR with HR, adversarial losses ask the discriminator.
 
-Each loss is a small frozen record, so a recipe that holds it is data. Content losses are called as loss(sr, hr); an
-adversarial loss has one side for the generator and one for the discriminator, both on logits. All give a scalar.
+Each loss is a small frozen record, so a recipe that holds it is data.
 """
 
 from dataclasses import dataclass
@@ -24,8 +23,46 @@ DISTANCES = {
 }
 
 
+class Loss:
+    """A content loss: called as loss(sr, hr), both (N, 3, H, W) in [0, 1], it gives a scalar tensor.
+
+    term: the column of the history that takes its value; losses of one term are added there.
+    """
+
+    term = "content"
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def ready(self, device: torch.device | str) -> object:
+        """Load what the loss needs, such as a network's weights; SrkitError where it cannot be had."""
+
+
+class AdversarialLoss:
+    """A loss on the discriminator's logits of SR and HR, (N, 1) each, with a side for each of the two networks.
+
+    penalty: weight of the gradient penalty in the discriminator's loss, 0 for none. critic_steps: steps of the
+    discriminator to one of the generator. needs_real: whether the generator's side takes the logits of HR too.
+    """
+
+    term = "adversarial"
+    penalty: float = 0.0
+    critic_steps: int = 1
+    needs_real = False
+
+    def for_generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """What a history shows of HR's and SR's logits, as d_hr and d_sr."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Pixel:
+class Pixel(Loss):
     """Mean difference of pixels: "mse", (sr - hr)**2, as SRResNet; "l1", |sr - hr|; "charbonnier"; or "psnr".
 
     Charbonnier is sqrt((sr - hr)**2 + 1e-6), an L1 that is smooth at 0: Lai et al. 2017, arXiv:1704.03915, equation 2.
@@ -44,7 +81,7 @@ class Pixel:
 
 
 @dataclass(frozen=True)
-class Perceptual:
+class Perceptual(Loss):
     """Mean distance of VGG features: Ledig et al. 2017, arXiv:1609.04802, equation 5.
 
     layer: "conv5_4" is the fourth convolution before the fifth pooling; after its ReLU it is that paper's VGG 5,4,
@@ -76,7 +113,7 @@ class Perceptual:
 
 
 @dataclass(frozen=True)
-class LPIPS:
+class LPIPS(Loss):
     """Learned perceptual image patch similarity as a loss, 0 for equal pictures: Zhang et al. 2018, arXiv:1801.03924.
 
     network: "alex", "squeeze" or "vgg". A network trained on a metric is not to be judged by that metric alone.
@@ -94,15 +131,18 @@ class LPIPS:
         _check("perceptual weights", self.weights, ("imagenet", "random"))
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        by = torch.randint(self.shift, (2,)).tolist()
-        return self.ready(sr.device)(sr.roll(by, (2, 3)), hr.roll(by, (2, 3)), normalize=True).mean()
+        down, right = torch.randint(self.shift, (2,), device=sr.device)
+        rows = (torch.arange(sr.shape[2], device=sr.device) - down) % sr.shape[2]
+        columns = (torch.arange(sr.shape[3], device=sr.device) - right) % sr.shape[3]
+        sr, hr = (x.index_select(2, rows).index_select(3, columns) for x in (sr, hr))
+        return self.ready(sr.device)(sr, hr, normalize=True).mean()
 
     def ready(self, device: torch.device | str) -> nn.Module:
         return lpips_network(self.network, self.weights, torch.device(device))
 
 
 @dataclass(frozen=True)
-class Checkerboard:
+class Checkerboard(Loss):
     """How far SR's local mean is off at each place of a period x period raster: the grid that PixelShuffle can leave.
 
     0 where SR is as HR on average over every `window` x `window` periods, separately for each place in the raster: real
@@ -123,7 +163,7 @@ class Checkerboard:
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class Adversarial(AdversarialLoss):
     """A loss on logits, each picture judged alone. real, fake: the discriminator's logits of HR and SR, (N, 1).
 
     "vanilla": Goodfellow et al. 2014, arXiv:1406.2661, in its non-saturating form (section 3): the generator minimises
@@ -133,12 +173,11 @@ class Adversarial:
     """
 
     kind: Literal["vanilla", "least_squares", "hinge"] = "vanilla"
-    term = "adversarial"
 
     def __post_init__(self) -> None:
         _check("adversarial loss", self.kind, ("vanilla", "least_squares", "hinge"))
 
-    def for_generator(self, fake: Tensor) -> Tensor:
+    def for_generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         if self.kind == "least_squares":
             return (fake - 1).square().mean() / 2
         return -fake.mean() if self.kind == "hinge" else F.softplus(-fake).mean()  # -log sigmoid(x) = softplus(-x)
@@ -156,13 +195,12 @@ class Adversarial:
 
 
 @dataclass(frozen=True)
-class RelativisticAverage:
+class RelativisticAverage(AdversarialLoss):
     """Is HR more real than SR on average, and SR less? Jolicoeur-Martineau 2018, arXiv:1807.00734.
 
     As ESRGAN takes it: Wang et al. 2018, arXiv:1809.00219, equations 1 and 2. The generator's side needs HR's logits.
     """
 
-    term = "adversarial"
     needs_real = True
 
     def for_generator(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -177,7 +215,7 @@ class RelativisticAverage:
 
 
 @dataclass(frozen=True)
-class Wasserstein:
+class Wasserstein(AdversarialLoss):
     """Difference of mean scores, the critic kept 1-Lipschitz by a penalty: Gulrajani et al. 2017, arXiv:1704.00028.
 
     penalty: weight of the gradient penalty, 10 in the paper. critic_steps: steps of the critic to one of the generator.
@@ -185,7 +223,6 @@ class Wasserstein:
 
     penalty: float = 10.0
     critic_steps: int = 5
-    term = "adversarial"
 
     def __post_init__(self) -> None:
         if self.penalty <= 0 or self.critic_steps < 1:
@@ -193,7 +230,7 @@ class Wasserstein:
                 "a Wasserstein loss needs a penalty above 0 and at least 1 critic step: 10 and 5 are usual."
             )
 
-    def for_generator(self, fake: Tensor) -> Tensor:
+    def for_generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
 
     def for_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -52,13 +52,14 @@ def shipped_systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
     """By recipe and scale: the cards of its phases, in order.
 
     A GAN recipe's first phase may be shipped under the name of the recipe that ends there, as srresnet_light is the
-    first phase of srgan_light.
+    first phase of srgan_light: the one of the same generator and degradation.
     """
     found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
-    firsts = {str(card["recipe"]["generator"]): card for card in shipped() if card["phase"] == "psnr"}
+    task = lambda card: str([card["recipe"][part] for part in ("generator", "degradation")])  # noqa: E731
+    firsts = {task(card): card for card in shipped() if card["phase"] == "psnr"}
     for card in shipped():
         phases = found.setdefault((card["recipe"]["name"], card["scale"]), {})
-        first = firsts.get(str(card["recipe"]["generator"]))
+        first = firsts.get(task(card))
         if first:
             phases["psnr"] = first
         phases[card["phase"]] = card

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+from srkit.losses import LPIPS, Checkerboard, Perceptual
 from srkit.recipes import Phase, Recipe, find_named, options
 
 
@@ -14,7 +15,12 @@ class Profile:
 
     channels, blocks: of the generator; width, dense: of the discriminator's first pair and its dense layer.
     compile: by torch.compile, which costs a minute and pays after some hundred steps.
-    lr, schedule: a short run needs larger steps, and a decay.
+    psnr_lr, gan_lr, schedule: a short run needs larger steps, and a decay. d_lr: the discriminator's rate in the second
+    phase: beside a young generator it wins, unless it learns more slowly (Heusel et al. 2017, arXiv:1706.08500).
+    guard: weight of a Checkerboard loss in the second phase, against the raster that the strides of a discriminator and
+    the poolings of VGG draw.
+    perceptual_network, perceptual_layer: the deepest layer that VGG losses may look at, such as "vgg19" and "conv3_4"
+    where no more is at hand; it takes the place of deeper ones. None leaves the recipe's.
     validate_on: how many photographs, and the side in pixels of the middle that is taken of each.
     """
 
@@ -29,8 +35,13 @@ class Profile:
     width: int | None = None
     dense: int | None = None
     psnr_lr: float | None = None
+    gan_lr: float | None = None
+    d_lr: float | None = None
     schedule: str | None = None
+    guard: float = 0.0
     perceptual_weights: Literal["imagenet", "random"] = "imagenet"
+    perceptual_network: str = "vgg19"
+    perceptual_layer: str | None = None
     compile: bool = True
     log_every: int = 100
     validate_every: int = 5000
@@ -71,9 +82,12 @@ PROFILES = {
             width=32,
             dense=256,
             psnr_lr=1e-3,
+            gan_lr=3e-4,
+            d_lr=3e-5,
+            guard=3.0,
             schedule="cosine",
             log_every=20,
-            validate_every=250,
+            validate_every=125,
             validate_on=(4, 256),
         ),
         Profile(name="gpu", about="the real result; some hours on a GPU", psnr_steps=200_000, gan_steps=100_000),
@@ -123,15 +137,25 @@ def _narrow(part: partial, profile: Profile, crop: int) -> partial:
 
 
 def _shorten(phase: Phase, profile: Profile) -> Phase:
-    limit = profile.psnr_steps if phase.name == "psnr" else profile.gan_steps
-    losses = {
-        replace(loss, weights=profile.perceptual_weights) if hasattr(loss, "weights") else loss: weight
-        for loss, weight in phase.losses.items()
-    }
+    first = phase.name == "psnr"
+    limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
+    losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
+    if phase.adversarial and profile.guard:
+        losses.setdefault(Checkerboard(), profile.guard)
     return replace(
         phase,
         losses=losses,
         steps=min(phase.steps, limit or phase.steps),
         schedule=profile.schedule or phase.schedule,
-        lr=(profile.psnr_lr or phase.lr) if phase.name == "psnr" else phase.lr,
+        lr=lr or phase.lr,
+        d_lr=profile.d_lr or phase.d_lr if phase.adversarial else None,
     )
+
+
+def _judging(loss: Any, profile: Profile) -> Any:
+    """A loss that looks through an ImageNet network, with the weights and the layer that the profile declares."""
+    if isinstance(loss, Perceptual | LPIPS):
+        loss = replace(loss, weights=profile.perceptual_weights)
+    if isinstance(loss, Perceptual) and profile.perceptual_layer and loss.layer > profile.perceptual_layer:
+        loss = replace(loss, network=profile.perceptual_network, layer=profile.perceptual_layer)
+    return loss

@@ -5,24 +5,35 @@ A ninth system is made by changing three lines: `replace(SRGAN, name="mine", dis
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from srkit import generator as generators
-from srkit.degradations import BICUBIC, BlurDown
+from srkit.degradations import BICUBIC, BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
-from srkit.losses import LPIPS, Adversarial, Checkerboard, Perceptual, Pixel, RelativisticAverage, Wasserstein
+from srkit.losses import (
+    LPIPS,
+    Adversarial,
+    AdversarialLoss,
+    Checkerboard,
+    Perceptual,
+    Pixel,
+    RelativisticAverage,
+    Wasserstein,
+)
 
 
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training. losses: each with its weight; an adversarial one among them brings in the discriminator.
 
-    schedule: "constant"; "step", a tenth of lr from the middle on; "cosine", down to 0 at the end.
-    clip: the most that the norm of the generator's gradient may be, or None.
+    lr: learning rate of both networks, or of the generator where d_lr gives the discriminator's own (two time scales:
+    Heusel et al. 2017, arXiv:1706.08500). schedule: "constant"; "step", a tenth of lr from the middle on; "cosine",
+    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the
+    losses but for the adversarial one compare with HR after an unsharp mask, `srkit.high_order.crisp`.
     """
 
     name: Literal["psnr", "gan"]
@@ -32,11 +43,18 @@ class Phase:
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None
+    d_lr: float | None = None
+    crisp: bool = False
 
     @property
-    def adversarial(self) -> Any:
+    def adversarial(self) -> AdversarialLoss | None:
         """The adversarial loss, or None."""
-        return next((loss for loss in self.losses if hasattr(loss, "for_discriminator")), None)
+        return next((loss for loss in self.losses if isinstance(loss, AdversarialLoss)), None)
+
+    @property
+    def discriminator_lr(self) -> float:
+        """The learning rate of the discriminator."""
+        return self.lr if self.d_lr is None else self.d_lr
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class Recipe:
                 raise SrkitError(
                     f"{self.name}: the adversarial loss in phase {phase.name} needs a discriminator: name one."
                 )
-            if hasattr(phase.adversarial, "penalty") and judge["norm"] == "batch":
+            if phase.adversarial and phase.adversarial.penalty and judge["norm"] == "batch":
                 raise SrkitError(
                     f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
                     "give the critic instance norm."
@@ -252,12 +270,29 @@ SRGAN_LIGHT = replace(
     ),
 )
 
+REAL_LIGHT = replace(
+    SRRESNET_LIGHT,
+    name="real_light",
+    about="srresnet_light for photographs as they are: blurred, noisy and compressed twice over",
+    cite="srkit; Wang et al. 2021, arXiv:2107.10833, for the degradation",
+    degradation=HighOrder(),
+)
+
+REAL_LIGHT_GAN = replace(
+    SRGAN_LIGHT,
+    name="real_light_gan",
+    about="its GAN twin, against HR with an unsharp mask",
+    cite=REAL_LIGHT.cite,
+    degradation=REAL_LIGHT.degradation,
+    phases=(*REAL_LIGHT.phases, replace(SRGAN_LIGHT.phases[1], crisp=True)),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         *(SRRESNET, SRGAN, ESRGAN),
         *(PIXELFORGE, TWO_STAGE_RRDB, BICUBIC_SKIP, DIV2K_X2, WGAN_GP),
-        *(SRRESNET_LIGHT, SRGAN_LIGHT),
+        *(SRRESNET_LIGHT, SRGAN_LIGHT, REAL_LIGHT, REAL_LIGHT_GAN),
     )
 }
 
@@ -273,13 +308,11 @@ def describe(thing: Any) -> Any:
         return {"name": thing.func.__name__} | {key: describe(value) for key, value in thing.keywords.items()}
     if isinstance(thing, Phase):
         losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: getattr(thing, key) for key in ("name", "steps", "lr", "betas", "schedule", "clip")} | {
-            "losses": losses
-        }
+        return {key: value for key, value in vars(thing).items() if key != "losses"} | {"losses": losses}
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if is_dataclass(thing):
-        return {"name": type(thing).__name__} | asdict(thing)
+        return {"name": type(thing).__name__} | {key: describe(value) for key, value in vars(thing).items()}
     return [describe(item) for item in thing] if isinstance(thing, tuple) else thing
 
 

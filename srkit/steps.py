@@ -1,7 +1,7 @@
 """One step of training: the networks, their optimisers, and how a phase's losses move them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, Literal
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from srkit import distributed
+from srkit.cuda_graphs import CapturedStep
 from srkit.discriminator import frozen
 from srkit.files import SrkitError
-from srkit.losses import gradient_penalty
+from srkit.high_order import crisp
+from srkit.losses import AdversarialLoss, gradient_penalty
 from srkit.recipes import Phase, Recipe, find_named
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -51,37 +53,54 @@ class Learner:
         self.discriminator = self._place(recipe.discriminator()) if recipe.discriminator else None
         self.forward = compile_network(self.generator) if compiled else self.generator
         self.lazy = self.device.type != "cpu"  # a GPU is not waited for: what is not finite is looked at by `check`
+        self.graphed = self.device.type == "cuda" and not self.scaler.is_enabled() and distributed.world() == 1
+        self.number, self.averaged, self.broken = (torch.zeros((), device=self.device) for _ in range(3))
         self.faults: dict[tuple[str, ...], Tensor] = {}  # the step at which each of these was not finite first, or 0
         self.begin(recipe.phases[0])
 
     def begin(self, phase: Phase) -> None:
         """Start a phase: fresh optimisers; the generator goes on from its running mean."""
         self.generator.load_state_dict(self.ema.state_dict())
-        self.averaged = 0
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), phase.lr, phase.betas, fused=True)
-        self.d_optimizer = None
+        self.averaged.zero_()
+        self.graphs: dict[bool, CapturedStep] = {}  # by whether the generator learns in the step
+        adam = partial(torch.optim.Adam, betas=phase.betas, fused=True, capturable=self.graphed)
+        self.g_optimizer, self.d_optimizer = adam(self.generator.parameters(), phase.lr), None
         if phase.adversarial:
-            self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), phase.lr, phase.betas, fused=True)
+            self.d_optimizer = adam(self.discriminator.parameters(), phase.discriminator_lr)
 
-    def step(self, phase: Phase, lr: Tensor, hr: Tensor, rate: float, number: int = 0) -> dict[str, Tensor]:
+    def step(
+        self, phase: Phase, lr: Tensor, hr: Tensor, rate: float, number: int = 0, balance: bool = False
+    ) -> dict[str, Tensor]:
         """One step: in an adversarial phase of the discriminator too, and every critic_steps-th of the generator.
 
-        lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of both optimisers. number: of the step, from
-        0. Returns what to log: each loss term before its weight, both networks' gradient norms, the mean verdicts, and
-        how much more red, green and blue SR is than HR. Raises SrkitError before a loss that is not finite touches a
-        weight; on a GPU, which is not waited for at each step, `check` raises it, and no weight moves until then.
+        lr, hr: (N, 3, h, w) and (N, 3, scale h, scale w) in [0, 1]. rate: of the generator's optimiser; the
+        discriminator's keeps the ratio that the phase declares. number: of the step, from 0. balance: work out each
+        term's share of the gradient too. Returns what to log: each loss term before its weight, both networks' gradient
+        norms, the mean verdicts, the shares, and how much more red, green and blue SR is than HR. Raises SrkitError
+        before a loss that is not finite touches a weight; on a GPU, which is not waited for at each step, `check`
+        raises it, and no weight moves until then.
         """
-        for optimizer in filter(None, (self.g_optimizer, self.d_optimizer)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        lr, hr = (x.to(self.device, non_blocking=True) for x in (lr, hr))
-        pieces = [*zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)]
-        if (number + 1) % getattr(phase.adversarial, "critic_steps", 1) == 0:
-            pairs, terms = self._generator_step(phase, pieces, number)
-        else:
-            pairs, terms = [(self._upscale(lr).detach(), hr) for lr, hr in pieces], {}
+        self._set_rate(self.g_optimizer, rate)
         if phase.adversarial:
-            terms |= self._discriminator_step(phase.adversarial, pairs, number)
+            self._set_rate(self.d_optimizer, rate * phase.discriminator_lr / phase.lr)
+        self.number.fill_(number + 1)
+        learns = not phase.adversarial or (number + 1) % phase.adversarial.critic_steps == 0
+        work = partial(self._work, phase, learns)
+        if self.graphed and not balance:
+            work = self.graphs.setdefault(learns, CapturedStep(work))
+            return work(*(x.to(self.device, non_blocking=True) for x in (lr, hr)))
+        return work(*(x.to(self.device, non_blocking=True) for x in (lr, hr)), balance=balance)
+
+    def _work(self, phase: Phase, learns: bool, lr: Tensor, hr: Tensor, balance: bool = False) -> dict[str, Tensor]:
+        """The step itself; learns: whether it is the generator's turn too."""
+        pieces = [*zip(lr.chunk(self.accumulate), hr.chunk(self.accumulate), strict=True)]
+        if learns:
+            pairs, terms = self._generator_step(phase, pieces, balance)
+        else:
+            with torch.no_grad():
+                pairs, terms = [(self._upscale(lr), hr) for lr, hr in pieces], {}
+        if phase.adversarial:
+            terms |= self._discriminator_step(phase.adversarial, pairs)
         self.scaler.update()
         return terms
 
@@ -97,56 +116,70 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, to go on from exactly here."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"averaged": self.averaged}
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"averaged": int(self.averaged)}
 
     def load_state_dict(self, state: dict[str, Any], phase: Phase) -> None:
         """Take up a state that was saved in `phase`."""
         self.begin(phase)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self.averaged = state["averaged"]
+        self.averaged.fill_(state["averaged"])
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        """The learning rate of the step in hand; of a graph, in the GPU's memory, where replays read it."""
+        for group in optimizer.param_groups:
+            if not self.graphed:
+                group["lr"] = rate
+            elif isinstance(group["lr"], Tensor) and group["lr"].is_cuda:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = torch.full((), rate, device=self.device)
 
     def _upscale(self, lr: Tensor) -> Tensor:
         with self.autocast(enabled=self.half is not None):
             return self.forward(lr).float()
 
-    def _generator_step(self, phase: Phase, pieces: list, number: int) -> tuple[list, dict[str, Tensor]]:
+    def _generator_step(self, phase: Phase, pieces: list, balance: bool) -> tuple[list, dict[str, Tensor]]:
         self.g_optimizer.zero_grad(set_to_none=True)
         pairs, each = [], []
         for lr, hr in pieces:
-            total, terms = torch.zeros((), device=self.device), {}
-            sr = self._upscale(lr)
+            terms, weighted = {}, {}
+            sr, truth = self._upscale(lr), crisp(hr) if phase.crisp else hr
             with self.autocast(enabled=self.half is not None):
                 for loss, weight in phase.losses.items():
-                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, hr)
+                    value = self._fooling(loss, sr, hr) if loss is phase.adversarial else loss(sr, truth)
                     terms[loss.term] = terms.get(loss.term, 0) + value.detach()
-                    total = total + weight * value
-            self.scaler.scale(total * (len(lr) / self._size(pieces))).backward()
+                    weighted[loss.term] = weighted.get(loss.term, 0) + weight * value
+            if balance:
+                terms |= gradient_shares(weighted, sr)
+            self.scaler.scale(sum(weighted.values()) * (len(lr) / self._size(pieces))).backward()
             pairs.append((sr.detach(), hr))
             drift = (sr.detach() - hr).mean((0, 2, 3))
             each.append(terms | dict(zip(("red", "green", "blue"), drift, strict=True)))
         terms = self._mean(each, pieces)
-        terms["grad_norm"] = self._update(self.g_optimizer, self.generator, terms, number, phase.clip)
+        losses = {loss.term: terms[loss.term] for loss in phase.losses}
+        terms["grad_norm"] = self._update(self.g_optimizer, self.generator, losses, phase.clip)
         self._average()
         return pairs, terms
 
     def _update(
-        self, optimizer: Any, network: nn.Module, terms: dict[str, Tensor], number: int, clip: float | None = None
+        self, optimizer: Any, network: nn.Module, losses: Mapping[str, Tensor], clip: float | None = None
     ) -> Tensor:
         """Move the network by its gradients, if all is finite; returns their norm."""
         distributed.mean_gradients(network)
         self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
-        watched = {f"{name} loss": value for name, value in terms.items()}
+        watched = {f"{name} loss": value for name, value in losses.items()}
         if not self.scaler.is_enabled():  # with it an overflow is usual: it skips the step and lowers the scale
             watched["gradient"] = norm
         names, finite = tuple(watched), torch.isfinite(torch.stack([*watched.values()]))
-        before = self.faults.get(names, torch.zeros(len(names), device=self.device))
-        self.faults[names] = torch.where((before == 0) & ~finite, number + 1, before)
+        first = self.faults.setdefault(names, torch.zeros(len(names), device=self.device))
+        first.copy_(torch.where((first == 0) & ~finite, self.number, first))
+        self.broken.copy_(torch.maximum(self.broken, first.amax()).clamp(max=1))
         if not self.lazy:
             self.check()
         elif not self.scaler.is_enabled():
-            optimizer.found_inf = torch.cat([*self.faults.values()]).amax().clamp(max=1)  # Adam stays where it is
+            optimizer.found_inf = self.broken  # Adam stays where it is
         self.scaler.step(optimizer)
         return norm
 
@@ -159,16 +192,16 @@ class Learner:
         shares = [len(piece[0]) / self._size(pieces) for piece in pieces]
         return {name: sum(terms[name] * share for terms, share in zip(each, shares, strict=True)) for name in each[0]}
 
-    def _fooling(self, loss: Any, sr: Tensor, hr: Tensor) -> Tensor:
+    def _fooling(self, loss: AdversarialLoss, sr: Tensor, hr: Tensor) -> Tensor:
         """The generator's side of an adversarial loss; the discriminator passes gradients on and gathers none."""
         with frozen(self.discriminator):
-            if not getattr(loss, "needs_real", False):
-                return loss.for_generator(self.discriminator(sr))
+            if not loss.needs_real:
+                return loss.for_generator(self.discriminator(sr).float())
             with torch.no_grad():
-                real = self.discriminator(hr)
-            return loss.for_generator(self.discriminator(sr), real)
+                real = self.discriminator(hr).float()
+            return loss.for_generator(self.discriminator(sr).float(), real)
 
-    def _discriminator_step(self, loss: Any, pairs: list, number: int) -> dict[str, Tensor]:
+    def _discriminator_step(self, loss: AdversarialLoss, pairs: list) -> dict[str, Tensor]:
         self.d_optimizer.zero_grad(set_to_none=True)
         each = []
         for sr, hr in pairs:
@@ -178,19 +211,22 @@ class Learner:
             d_hr, d_sr = loss.verdicts(real.detach(), fake.detach())
             answers = {"d_hr": d_hr.mean(), "d_sr": d_sr.mean()}
             each.append({"discriminator": total.detach()} | answers)
-            if hasattr(loss, "penalty"):
+            if loss.penalty:
                 total = total + loss.penalty * gradient_penalty(self.discriminator, hr, sr)
             self.scaler.scale(total * (len(sr) / self._size(pairs))).backward()
         terms = self._mean(each, pairs)
         watched = {"discriminator": terms["discriminator"]}
-        return terms | {"d_grad_norm": self._update(self.d_optimizer, self.discriminator, watched, number)}
+        return terms | {"d_grad_norm": self._update(self.d_optimizer, self.discriminator, watched)}
 
     @torch.no_grad()
     def _average(self) -> None:
         """Move the running mean of the weights; a young mean moves faster, or a short run would keep its beginning."""
         self.averaged += 1
-        decay = min(self.recipe.ema, self.averaged / (self.averaged + 9))
-        torch._foreach_lerp_(*self.means, 1 - decay)
+        decay = (self.averaged / (self.averaged + 9)).clamp(max=self.recipe.ema)
+        means, now = self.means
+        change = torch._foreach_sub(now, means)
+        torch._foreach_mul_(change, 1 - decay)
+        torch._foreach_add_(means, change)
         for mean, now in self.counts:
             mean.copy_(now)
 
@@ -203,6 +239,19 @@ class Learner:
         names = ["generator", "ema", "discriminator", "g_optimizer", "d_optimizer"]
         names += ["scaler"] * self.scaler.is_enabled()
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+def gradient_shares(weighted: Mapping[str, Tensor], sr: Tensor) -> dict[str, Tensor]:
+    """What each weighted loss has to say: the norm of its gradient at SR, as a share of the sum of these norms.
+
+    A loss's value says little of its influence: only the gradient at SR, (N, 3, H, W), moves the generator. Returns
+    share_TERM for each, together 1.
+    """
+    norms = {
+        name: torch.autograd.grad(value, sr, retain_graph=True)[0].float().norm() for name, value in weighted.items()
+    }
+    whole = sum(norms.values()).clamp(min=1e-30)
+    return {f"share_{name}": norm / whole for name, norm in norms.items()}
 
 
 def learning_rate(phase: Phase, step: int) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from srkit.files import SrkitError
+from srkit.files import WRITING, CannotWrite, SrkitError
 from srkit.recipes import Recipe
 
 
@@ -40,12 +40,12 @@ def explained(folder: Path, recipe: Recipe) -> Iterator[None]:
     """A full disk and a full memory in one sentence each, which says what to do; the last checkpoint stays."""
     try:
         yield
-    except OSError as error:
-        where = error.filename or folder
-        raise SrkitError(
-            f"{where} cannot be written ({error.strerror or error}): make room there, and go on from the last whole "
-            "checkpoint with --resume."
-        ) from error
+    except (OSError, CannotWrite) as error:
+        where, reason = (error.path, error.reason) if isinstance(error, CannotWrite) else (error.filename, error)
+        if reason.errno not in WRITING and not (where and folder in Path(where).parents):
+            raise  # of a picture, or of the network between processes
+        then = ", and go on from the last whole checkpoint with --resume"
+        raise CannotWrite(where or folder, reason, "mend that", then) from error
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise

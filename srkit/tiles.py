@@ -29,6 +29,7 @@ def enlarge_in_tiles(
     block: int | None = None,
     device: str = "cpu",
     bar: Callable[[int], object] = lambda pixels: None,
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """(H, W, C) uint8 or uint16 to (scale H, scale W, C); C is 1, grey, to 4, RGBA.
 
@@ -38,12 +39,14 @@ def enlarge_in_tiles(
     even one uneven. A network that lacks the two methods is all `enlarge`.
 
     after: what sharpens the SR picture. tile, block: sides in LR pixels; by default as the free memory allows, and
-    halved when it runs out. bar: is told how many LR pixels were done.
+    halved when it runs out. bar: is told how many LR pixels were done. dtype: of the network's convolutions; torch's
+    autocast chooses what else is done in it.
     Raises SrkitError where the SR picture does not fit into memory, or a network that sees all of it would be cut.
     """
     height, width, channels = picture.shape
     scale, (features_of, enlarge) = network.scale, parts(network)
     whole = (0, 0, height, width)
+    autocast = torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
     tile_margin = cache(
         lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
     )
@@ -64,12 +67,15 @@ def enlarge_in_tiles(
         outer = whole if box == whole else _grown(box, block_margin(), whole)
         lr = _tensor(picture[_slices(outer)], device)  # (1, C, h, w)
         colours = (lr[:, :3] if channels > 2 else lr[:, :1]).expand(-1, 3, -1, -1)
-        features = features_of(colours)
+        with autocast:
+            features = features_of(colours)
 
         def one_tile(core: Box) -> None:
             seen = whole if core == whole else _grown(core, tile_margin(), outer)
             here = (..., *_slices(seen, outer))
-            answer = enlarge(features[here], colours[here])
+            with autocast:
+                answer = enlarge(features[here], colours[here])
+            answer = answer.float()
             for sharpen in after:
                 answer = sharpen(answer)
             answer = answer.mean(1, keepdim=True) if channels < 3 else answer

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,27 @@ import numpy as np
 import torch
 
 from srkit import __version__, distributed
-from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs, find_photographs
-from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
-from srkit.evaluation import lr_of, psnr_y, super_resolve
+from srkit.dataset import Patches, checked_validation, decode_all
+from srkit.evaluation import enlarge, psnr_y, super_resolve
 from srkit.files import SrkitError
-from srkit.health import findings
-from srkit.images import crop_to_multiple, write_image
+from srkit.health import FEW, TRY, findings
+from srkit.images import write_image
+from srkit.metrics import grid
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, describe, find_recipe
+from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
 
-TERMS = ("pixel", "perceptual", "checkerboard", "adversarial", "discriminator", "d_hr", "d_sr")
-TERMS += ("grad_norm", "d_grad_norm", "red", "green", "blue")  # the colours: mean of SR - HR
-COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y")
+LOSSES = ("pixel", "perceptual", "checkerboard", "adversarial")
+TERMS = (*LOSSES, "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
+TERMS += ("red", "green", "blue")  # mean of SR - HR
+TERMS += tuple(f"share_{name}" for name in LOSSES)  # of the gradient at SR
+COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y", "grid", "grid_bicubic")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -51,11 +53,13 @@ def train(
     precision: str | None = None,
     max_minutes: float | None = None,
     cache: str | Path | None = None,
+    white: int | None = None,
     runs: str | Path = "runs",
     resume: bool = False,
     force: bool = False,
     device: str | None = None,
     perceptual_weights: str | None = None,
+    tensorboard: bool = False,
     on_log: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a recipe under a profile, and return its run in runs/RECIPE-PROFILE-sSEED.
@@ -64,7 +68,8 @@ def train(
     anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each history line.
     max_minutes: the run is saved after so long, and returned as it is. accumulate: pieces that each batch is cut into,
     to save memory. precision: "fp32", "bf16" or "fp16"; by default the 16 bits that a GPU is quick at, and fp32 on a
-    CPU. cache: where large sets are kept decoded; by default data/cache of the project.
+    CPU. cache: where large sets are kept decoded; by default data/cache of the project. white: the largest value of
+    16-bit files that hold fewer bits, such as 4095. tensorboard: mirror the history to the run's tensorboard/.
     Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
     """
     until = time.monotonic() + 60 * (max_minutes or math.inf)
@@ -73,7 +78,7 @@ def train(
     recipe = fit(find_recipe(recipe), profile, scale, crop)
     recipe = replace(recipe, batch=batch or recipe.batch)
     device = distributed.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
-    photographs = find_photographs(data, recipe.scale)
+    photographs = find_photographs(data, recipe.scale, white=white)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
     going_on = run.may_go_on(config, resume, force)
@@ -81,10 +86,13 @@ def train(
         return run
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
-            getattr(loss, "ready", lambda device: None)(device)
+            if hasattr(loss, "ready"):  # a loss of one's own may be a plain function
+                loss.ready(device)
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
-    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr)
-    valid = validation(photographs, recipe, *profile.validate_on)
+    patches = Patches(
+        images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr, photographs.white
+    )
+    valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)
     distributed.any_of(False, device)  # all have looked at what is there before one changes it
     with explained(run.folder, recipe):
         learner = Learner(recipe, device, seed, profile.compile, accumulate, precision)
@@ -98,7 +106,7 @@ def train(
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
         distributed.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
-        trainer = Trainer(learner, profile, patches, valid, run)
+        trainer = Trainer(learner, profile, patches, valid, run, tensorboard)
         trainer.fit(on_log, until)
         if distributed.rank() == 0:
             health = findings(run.history()) if (run.folder / "history.csv").exists() else {}
@@ -114,17 +122,19 @@ class Trainer:
     Batch and step share one number, so a checkpoint and the seed say all that is to come.
     """
 
-    def __init__(self, learner: Learner, profile: Profile, patches: Patches, valid: list[tuple], run: Run):
+    def __init__(
+        self, learner: Learner, profile: Profile, patches: Patches, valid: list[tuple], run: Run, tensorboard: bool
+    ):
         self.learner, self.recipe, self.profile = learner, learner.recipe, profile
         self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
         self.valid, self.run = valid, run
         self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
-        self.board = None
+        self.tensorboard, self.board, self.told = tensorboard, None, set()  # told: findings that were printed
 
     def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
         """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
         self._restore()
-        if find_spec("tensorboard") and distributed.rank() == 0:
+        if self.tensorboard and distributed.rank() == 0:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, and not everybody's
 
             self.board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.step + 1)
@@ -152,17 +162,19 @@ class Trainer:
     ) -> bool:
         end, logged, halt = start + phase.steps, (self.step, self.seconds), False
         bar = Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start)
-        bar.show = bar.show if distributed.rank() == 0 else lambda *_: None
         with bar:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
                 lr, hr = self.coming.result()
-                self.coming = reader.submit(self._batch, self.step + 1)
+                if not self.learner.lazy:  # a CPU has the next batch cut while it works, a GPU after it was given work
+                    self.coming = reader.submit(self._batch, self.step + 1)
                 rate = learning_rate(phase, self.step - start)
-                values = self.learner.step(phase, lr, hr, rate, self.step)
+                validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
+                logging = validating or (self.step + 1) % self.profile.log_every == 0
+                values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
                 self.step += 1
-                validating = self.step % self.profile.validate_every == 0 or self.step == end
-                logging = validating or self.step % self.profile.log_every == 0
+                if self.learner.lazy:
+                    self.coming = reader.submit(self._batch, self.step)
                 if logging:
                     self.learner.check()
                     seconds = self.seconds + time.perf_counter() - began
@@ -191,25 +203,35 @@ class Trainer:
         pair = self.patches.batch(step, self.recipe.batch, (distributed.rank(), distributed.world()))
         return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
-    def validate(self, phase: Phase) -> float:
-        """Mean PSNR-Y in dB of the averaged generator on the validation photographs; the first SR goes to samples/."""
+    def validate(self, phase: Phase) -> dict[str, float]:
+        """Mean PSNR-Y in dB and grid of the averaged generator, and bicubic's grid, on the validation photographs.
+
+        The first SR goes to samples/.
+        """
         scores = []
         for number, (hr, lr) in enumerate(self.valid):
             sr = super_resolve(self.learner.ema, lr)
-            scores.append(psnr_y(sr, hr, self.recipe.scale))
+            score = {"psnr_y": psnr_y(sr, hr, self.recipe.scale), "grid": grid(sr, hr)}
+            scores.append(score | {"grid_bicubic": grid(enlarge(lr, self.recipe.scale), hr)})
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
-        return float(np.mean(scores))
+        return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
     def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
         """Write a line of the history; after a validation, returns the score and what looks ill."""
         if validating:
-            row["psnr_y"] = self.validate(phase)
+            row |= self.validate(phase)
         self.run.append_history(row, COLUMNS)
         if self.board:
             for name in row.keys() - {"phase", "step"}:
                 self.board.add_scalar(name, row[name], row["step"])
-        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *findings(self.run.history())]) if validating else None
+        if not validating:
+            return None
+        found = {name: said for name, said in findings(self.run.history()).items() if name != FEW}
+        for name in found.keys() - self.told:
+            print(f"\nstep {self.step}: {name} ({found[name]}). Try this: {TRY[name]}.")
+        self.told |= found.keys()
+        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *found])
 
     def _save(self) -> None:
         if distributed.rank() > 0:
@@ -248,30 +270,6 @@ class Trainer:
             ) from error
         if "random_cuda" in state and self.learner.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self.learner.device)
-
-
-def validation(photographs: Photographs, recipe: Recipe, count: int, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """HR and LR, uint8, of the middle of the first validation photographs, HR at most side x side."""
-    found = []
-    for path, image in decode(photographs.valid[:count]).items():
-        if path in photographs.lr:
-            lr = read_lr(photographs.lr[path], image, recipe.scale)
-            height, width = (min(side // recipe.scale, size) for size in lr.shape[:2])
-            top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
-            place = slice(top, top + height), slice(left, left + width)
-            large = (slice(at.start * recipe.scale, at.stop * recipe.scale) for at in place)
-            found.append((image[tuple(large)], lr[place]))
-        else:
-            hr = middle(image, side, recipe.scale)
-            found.append((hr, lr_of(hr, recipe.scale, recipe.degradation)))
-    return found
-
-
-def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
-    """The middle of a picture, at most side x side, height and width multiples of scale."""
-    height, width = (min(side, size) for size in image.shape[:2])
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return crop_to_multiple(image[top : top + height, left : left + width], scale)
 
 
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import srkit  # noqa: F401 (before torch, for how its threads wait)
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 

@@ -1,4 +1,5 @@
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -6,8 +7,14 @@ from PIL import Image
 
 from srkit import dataset
 from srkit.data.sources import find_photographs
-from srkit.dataset import decode, decode_all, stored
+from srkit.dataset import checked_validation, decode, decode_all, middle
 from srkit.files import SrkitError
+from srkit.image_files import Picture, write_picture
+from srkit.images import to_image, to_tensor
+from srkit.metrics import psnr_y
+from srkit.resize import imresize
+
+pytestmark = pytest.mark.filterwarnings("ignore:read as RGB")
 
 
 def picture(path, seed=0, size=(64, 48), mode="RGB"):
@@ -115,30 +122,11 @@ def test_a_large_set_is_decoded_once_into_a_file_that_gives_the_same_pixels(tmp_
         images, kept = decode_all(photographs, tmp_path / "cache")
     assert [path.name for path in images] == [p.name for p in photographs.train if p.name != "0broken.png"]
     assert all(np.array_equal(image, pixels[path]) for path, image in images.items())
-    monkeypatch.setattr(dataset, "read_image", None)  # the second time nothing is decoded
+    monkeypatch.setattr(dataset, "read_levels", None)  # the second time nothing is decoded
     again, _ = decode_all(photographs, tmp_path / "cache")
     assert all(np.array_equal(again[path], image) for path, image in images.items())
     assert all(isinstance(image.base, np.memmap) or isinstance(image, np.memmap) for image in again.values())
-    assert sorted(path.name for path in kept.iterdir()) == ["hr.json", "hr.u8"]
-
-
-def test_a_cache_that_was_cut_off_is_made_again(tmp_path):
-    pictures = [(0, np.full((4, 5, 3), 7, np.uint8)), (2, np.full((3, 3, 3), 9, np.uint8))]
-    stored(tmp_path / "hr.u8", pictures, 2, "test")
-    (tmp_path / "hr.u8").write_bytes(b"short")
-    again = stored(tmp_path / "hr.u8", pictures, 2, "test")
-    assert list(again) == [0, 2]
-    assert all(np.array_equal(again[number], picture) for number, picture in pictures)
-
-
-def test_a_cache_whose_making_failed_leaves_nothing(tmp_path):
-    def failing():
-        yield 0, np.zeros((4, 4, 3), np.uint8)
-        raise OSError("no space left")
-
-    with pytest.raises(OSError, match="no space"):
-        stored(tmp_path / "hr.u8", failing(), 2, "test")
-    assert not list(tmp_path.iterdir())
+    assert sorted(path.name for path in kept.glob("[!.]*")) == ["hr.json", "hr.u8"]
 
 
 def test_a_small_set_stays_in_memory(tmp_path):
@@ -146,3 +134,106 @@ def test_a_small_set_stays_in_memory(tmp_path):
     assert kept is None
     assert len(images) == 3
     assert not list(tmp_path.iterdir())
+
+
+# Validation pictures
+
+
+def test_validation_takes_the_middles_of_the_first_pictures(tmp_path):
+    for n in range(4):
+        photograph(tmp_path / f"{n}.png", n, 70 + n, 90)
+    found = find_photographs(tmp_path, valid=["2.png", "0.png", "1.png"])
+    pairs = checked_validation(found, 4, 2, 48)
+    assert [hr.shape for hr, _ in pairs] == [(48, 48, 3)] * 2
+    whole = np.asarray(Image.open(tmp_path / "2.png"))
+    hr, lr = pairs[0]
+    assert np.array_equal(hr, whole[12:60, 21:69])
+    assert np.array_equal(lr, to_image(imresize(to_tensor(hr), 1 / 4)))
+
+
+def test_validation_pictures_that_cannot_be_used_are_named_and_the_next_take_their_places(tmp_path):
+    for name, size in {"a": (6, 5), "b": (60, 1), "c": (64, 64), "e": (40, 40), "t": (64, 64)}.items():
+        picture(tmp_path / f"{name}.png", size=size, seed=ord(name))
+    (tmp_path / "d.png").write_text("no picture")
+    found = find_photographs(tmp_path, valid=[f"{name}.png" for name in "abcde"])
+    with pytest.warns(UserWarning, match="left out") as said:
+        pairs = checked_validation(found, 2, 2, 32)
+    assert [hr.shape for hr, _ in pairs] == [(32, 32, 3)] * 2
+    said = [str(each.message) for each in said]
+    assert any("a.png is 6 x 5, b.png is 60 x 1, too small to validate on at x2" in each for each in said)
+    assert any("d.png does not open" in each for each in said)
+    assert all(np.isfinite(psnr_y(hr // 2, hr, 2)) for hr, _ in pairs)
+    found = find_photographs(tmp_path, valid=["a.png", "b.png"])
+    with pytest.raises(SrkitError, match="can validate: add one of 16"), pytest.warns(UserWarning, match="too small"):
+        checked_validation(found, 2, 2, 32)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_the_smallest_picture_that_may_validate_has_a_score(tmp_path, scale):
+    for n in range(2):
+        photograph(tmp_path / f"{n}.png", n, 8 * scale, 8 * scale)
+    ((hr, lr),) = checked_validation(find_photographs(tmp_path), scale, 1, 64)
+    assert lr.shape == (8, 8, 3)
+    assert np.isfinite(psnr_y(hr // 2, hr, scale))
+
+
+def test_the_middle_of_a_picture_is_a_multiple_of_the_scale():
+    image = np.arange(50 * 61).reshape(50, 61)
+    assert np.array_equal(middle(image, 32, 3), image[9:39, 14:44])
+    assert np.array_equal(middle(image, 100, 4), image[:48, :60])
+
+
+# 16-bit files that hold fewer bits
+
+
+def deep(path, kind, white):
+    """A ramp from 0 to white in a 16-bit file; returns what 8 bits hold of it, by rounding."""
+    values = np.linspace(0, white, 40 * 48).round().astype(np.uint16).reshape(40, 48)
+    colours = np.stack([values, values[::-1], values[:, ::-1]], axis=2)
+    if kind == "grey":
+        Image.fromarray(values).save(path)
+        colours = values[..., None].repeat(3, axis=2)
+    else:
+        write_picture(path, Picture(colours, kind))
+    return np.floor(colours.astype(float) * 255 / white + 0.5).astype(np.uint8)
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 16383])
+@pytest.mark.parametrize("kind", ["grey", "PNG", "TIFF"])
+def test_data_of_fewer_bits_in_16_bit_files_is_said_and_read_by_its_white_level(tmp_path, white, kind):
+    path = tmp_path / ("a.tif" if kind == "TIFF" else "a.png")
+    wanted = deep(path, kind, white)
+    with pytest.warns(UserWarning, match=rf"a\.\w+; of their 16 bits no value is over {white}\. .*white={white}\."):
+        assert decode([path])[path].max() < 65, "nearly black"
+    image = decode([path], white)[path]
+    assert np.array_equal(image, wanted)
+    assert image.max() == 255
+
+
+@pytest.mark.parametrize("kind", ["grey", "PNG", "TIFF"])
+def test_whole_16_bit_files_and_dark_8_bit_ones_are_read_as_they_are(tmp_path, kind):
+    whole, dark = tmp_path / ("a.tif" if kind == "TIFF" else "a.png"), tmp_path / "dark.png"
+    wanted = deep(whole, kind, 65535)
+    Image.fromarray(np.full((30, 30, 3), 9, np.uint8)).save(dark)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "nearly black")
+        images = decode([whole, dark])
+        assert np.abs(images[whole].astype(int) - wanted).max() <= 1
+        assert decode([dark], 4095)[dark].max() == 9, "8 bits know their white"
+
+
+def test_a_set_keeps_its_white_level_in_training_validation_and_cache(tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n, white in enumerate((4095, 4000)):
+        deep(folder / f"{n}.png", "PNG", white)
+    found = find_photographs(folder, white=4095)
+    assert found.fingerprint != find_photographs(folder).fingerprint
+    (image,) = decode_all(found, tmp_path)[0].values()
+    assert image.max() == 255
+    assert checked_validation(found, 2, 1, 40)[0][0].max() > 200
+    monkeypatch.setattr(dataset, "LARGE", 0)
+    (cached,) = decode_all(found, tmp_path / "cache")[0].values()
+    assert np.array_equal(cached, image)
+    with pytest.raises(SrkitError, match="a white level of 0"):
+        find_photographs(folder, white=0)

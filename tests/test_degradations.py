@@ -1,25 +1,20 @@
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from srkit.data.sources import find_photographs
 from srkit.dataset import decode
-from srkit.degradations import (
-    Bicubic,
-    BlurDown,
-    Camera,
-    Unknown,
-    filtered,
-    gaussian_kernel,
-    motion_kernel,
-    poisson,
-    quantise,
-    shifted,
-)
+from srkit.degradations import Bicubic, BlurDown, Camera, HighOrder, Jpeg, Noise, Then, Unknown, degrade
+from srkit.degradations import find_degradation as find
 from srkit.files import SrkitError
-from srkit.images import to_tensor
+from srkit.images import read_image, to_image, to_tensor
+from srkit.kernels import filtered, gaussian_kernel, motion_kernel, shifted
+from srkit.noise import poisson, quantise
 from srkit.resize import imresize
 
 
@@ -29,7 +24,8 @@ def hr():
     return torch.cat([to_tensor(image[40:136, 60:156]), to_tensor(image[100:196, 200:296])])
 
 
-ALL = [Bicubic(), BlurDown(), Unknown(), Camera(), Camera(each=True)]
+ALL = [Bicubic(), BlurDown(), Unknown(), Camera(), Camera(each=True), HighOrder()]
+ALL += [Then(BlurDown(), Noise(10), Jpeg(40)), Then(Noise(10), Bicubic(), Jpeg(40))]
 
 
 @pytest.mark.parametrize("degradation", ALL, ids=repr)
@@ -43,7 +39,10 @@ def test_every_degradation_gives_an_8_bit_picture_of_the_right_size_again_and_ag
     assert (lr - imresize(hr, 1 / scale)).abs().mean() < 0.1, "it is not the same scene"
 
 
-@pytest.mark.parametrize("nothing", [BlurDown(0), Unknown(0), Camera(strength=0), Camera(True, 0)], ids=repr)
+NOTHING = [BlurDown(0), Unknown(0), Camera(strength=0), Camera(True, 0), HighOrder(0)]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=repr)
 def test_a_strength_of_zero_is_exactly_bicubic(hr, nothing):
     assert torch.equal(nothing(hr, 4, 5), Bicubic()(hr, 4))
 
@@ -113,5 +112,65 @@ def test_quantising_is_what_a_file_does():
 
 
 def test_a_negative_strength_is_refused():
-    with pytest.raises(SrkitError, match="below 0"):
+    with pytest.raises(SrkitError, match="out of range"):
         Camera(strength=-1)
+
+
+def test_a_jpeg_is_what_pillow_reads_back(hr, tmp_path):
+    for number, picture in enumerate(hr):
+        Image.fromarray(to_image(picture)).save(tmp_path / "file.jpg", quality=40)
+        assert torch.equal(Jpeg(40)(hr)[number], to_tensor(read_image(tmp_path / "file.jpg"))[0])
+
+
+def test_noise_has_its_sigma_in_every_channel_and_grey_noise_is_one_for_all():
+    flat = torch.full((1, 3, 200, 200), 0.5)
+    colour, grey = (Noise(10, grey)(flat, seed=3) * 255 - 127.5 for grey in (False, True))
+    for noise in (colour, grey):
+        assert noise.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=0.2)
+        assert noise.std((0, 2, 3)).tolist() == pytest.approx([10, 10, 10], rel=0.02)
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    assert abs(torch.corrcoef(colour[0].flatten(1))[0, 1]) < 0.03
+
+
+def test_a_chain_is_its_steps_one_after_another_on_whichever_side_of_the_shrinking(hr):
+    lr = Then(BlurDown(1.2), Noise(8), Jpeg(50))(hr, 4, 7)
+    assert torch.equal(lr, Jpeg(50)(Noise(8)(BlurDown(1.2)(hr, 4, 7), 4, 8), 4, 9))
+    assert torch.equal(Then(Noise(8), Bicubic())(hr, 4, 7), Bicubic()(Noise(8)(hr, 4, 7), 4))
+    assert (Then(HighOrder(), Jpeg(30)).fresh, Then(Bicubic(), Jpeg(30)).fresh) == (True, False)
+
+
+def test_a_name_finds_its_degradation_and_a_near_one_is_told():
+    assert find("mild") == Camera()
+    assert find("high_order") == HighOrder()
+    with pytest.raises(SrkitError, match="did you mean 'high_order'.*bicubic"):
+        find("High-Ordr")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: Jpeg(0), "a JPEG quality of 0 is out of range: choose from 1 to 100"),
+        (lambda: Jpeg(101), "101 is out of range"),
+        (lambda: Noise(-1), "noise of sigma -1 is out of range: choose from 0 to 255"),
+        (lambda: HighOrder(1.5), "strength of 1.5 is out of range: choose from 0 to 1"),
+        (lambda: HighOrder(float("nan")), "strength of nan is out of range"),
+        (lambda: BlurDown(-1), "sigma of -1 is out of range"),
+        (lambda: Unknown(-1), "strength of -1 is out of range"),
+        (lambda: HighOrder()(torch.rand(1, 3, 20, 96), 4), "96 x 20 is smaller than the largest blur, 21 pixels"),
+        (
+            lambda: Then(Noise(5), Jpeg(50))(torch.rand(1, 3, 24, 24), 4),
+            "24 x 24 of 24 x 24 at x4, in place of 6 x 6",
+        ),
+        (lambda: Then(Bicubic(), Bicubic())(torch.rand(1, 3, 64, 64), 4), "makes 4 x 4 of 64 x 64"),
+        (lambda: degrade(np.zeros((24, 24, 3), np.uint8), 4, Jpeg(50)), "let exactly one of its steps shrink"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(wrong, sentence):
+    with pytest.raises(SrkitError, match=re.escape(sentence)):
+        wrong()
+
+
+def test_a_pillow_without_jpeg_is_named(hr, monkeypatch):
+    monkeypatch.setattr("srkit.noise.features.check", lambda name: False)
+    with pytest.raises(SrkitError, match="Pillow writes no JPEG"):
+        Jpeg(40)(hr)

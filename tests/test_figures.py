@@ -1,5 +1,8 @@
 """What save_figure promises: three files or none of a kind, and in each what made it."""
 
+import importlib
+
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
+from srkit import figures
 from srkit.figures import busiest, chart_over_row, compare, loss_curves, save_figure, show_grid, value_and_slope
 from srkit.files import SrkitError
 
@@ -153,3 +157,16 @@ def test_a_chart_stands_over_its_row_of_pictures():
     pictures = [axis for axis in figure.axes if axis is not chart]
     assert [axis.get_title() for axis in pictures] == ["LR", "SR", "HR"]
     assert all(axis.get_position().y1 < chart.get_position().y0 for axis in pictures)
+
+
+def test_the_style_holds_in_our_figures_and_nowhere_else(table, tmp_path):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        before = dict(matplotlib.rcParams)
+        importlib.reload(figures)
+        figure = figures.show_row({"a": np.zeros((4, 4, 3), np.uint8), "b": np.zeros((4, 4, 3), np.uint8)})
+        assert figure.dpi == figures.STYLE["figure.dpi"] != before["figure.dpi"]
+        assert dict(matplotlib.rcParams) == before
+        figures.use_style()
+        assert matplotlib.rcParams["font.size"] == figures.STYLE["font.size"] != before["font.size"]
+    plt.close("all")

@@ -39,6 +39,10 @@ def ramp(start, end, lines=40):
 ILL = {
     health.WON: {"d_sr": ramp(0.4, 0.001), "d_hr": ramp(0.6, 0.999), "discriminator": np.geomspace(1.2, 1e-3, 40)},
     health.IGNORED: {"d_sr": np.full(40, 0.12), "adversarial": ramp(2.0, 2.4), "discriminator": np.full(40, 0.4)},
+    health.APART: {"d_hr": np.full(40, 0.95), "d_sr": np.full(40, 0.1)},
+    health.NO_SAY: {"share_perceptual": np.full(40, 0.8), "share_adversarial": np.full(40, 0.02)},
+    health.ALONE: {"share_perceptual": np.full(40, 0.04), "share_adversarial": np.full(40, 0.96)},
+    health.RASTER: {"grid": np.where(np.arange(40) % 5 == 4, ramp(0.6, 1.3), np.nan), "grid_bicubic": np.full(40, 0.7)},
     health.DRIFT: {"blue": ramp(0, 0.06)},
     health.EXPLODED: {"grad_norm": np.r_[np.full(33, 0.5), np.geomspace(1, 1e4, 7)]},
     health.FALLEN: {"psnr_y": np.where(np.arange(40) % 5 == 4, ramp(28, 20), np.nan)},
@@ -85,8 +89,9 @@ def test_psnr_may_fall_in_the_second_phase_as_in_the_papers_and_not_in_the_first
 
 
 def test_a_young_run_an_empty_one_and_one_of_an_earlier_version_are_not_judged():
-    assert findings(history(**ILL[health.WON]).tail(5)) == {}
-    assert findings(history().head(0)) == {}
+    assert findings(history(**ILL[health.WON]).tail(5)) == {health.FEW: f"5 of {health.WINDOW}"}
+    assert list(findings(history().head(0))) == [health.FEW]
+    assert "too few lines to tell" in in_words(history().tail(5))
     assert findings(history().drop(columns=["red", "green", "blue"])) == {}
 
 
@@ -106,3 +111,42 @@ def test_a_training_keeps_its_findings_in_its_record_and_says_them(tmp_path, mon
     assert health.DRIFT in capsys.readouterr().err, "the progress line says it at each validation"
     assert main(["train", "srresnet", "--resume", "--crop", "32", "--batch", "1", "--runs", str(tmp_path)]) == 0
     assert "Health: " in capsys.readouterr().out
+
+
+FLAT = {  # (sound, ill): both sides of the border of each word
+    health.WON: (
+        {"d_sr": 0.06, "d_hr": 0.8, "discriminator": 0.05},
+        {"d_sr": 0.04, "d_hr": 0.8, "discriminator": 0.05},
+    ),
+    health.IGNORED: ({"d_sr": 0.21, "adversarial": 2.0}, {"d_sr": 0.19, "adversarial": 2.0}),
+    health.APART: ({"d_hr": 0.99, "d_sr": 0.2}, {"d_hr": 0.99, "d_sr": 0.18, "adversarial": ramp(3, 1)}),
+    health.NO_SAY: ({"share_pixel": 0.031, "share_adversarial": 0.5}, {"share_pixel": 0.029, "share_adversarial": 0.5}),
+    health.ALONE: ({"share_pixel": 0.04, "share_adversarial": 0.94}, {"share_pixel": 0.04, "share_adversarial": 0.96}),
+    health.RASTER: ({"grid": 1.49, "grid_bicubic": 1.0}, {"grid": 1.51, "grid_bicubic": 1.0}),
+    health.DRIFT: ({"red": 4.9 / 255}, {"red": 5.1 / 255}),
+    health.EXPLODED: (
+        {"grad_norm": np.r_[np.ones(36), np.full(4, 9.0)]},
+        {"grad_norm": np.r_[np.ones(36), np.full(4, 11.0)]},
+    ),
+    health.FALLEN: (
+        {"psnr_y": np.r_[np.full(36, 30.0), np.full(4, 26.1)]},
+        {"psnr_y": np.r_[np.full(36, 30.0), np.full(4, 25.9)]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_each_word_has_its_border(name):
+    sound, ill = ({key: np.broadcast_to(value, 40) for key, value in side.items()} for side in FLAT[name])
+    assert name not in findings(history(**sound))
+    assert name in findings(history(**ill))
+
+
+def test_every_word_has_a_border_that_is_tried():
+    assert FLAT.keys() == health.TRY.keys() - {health.FEW}
+
+
+def test_a_silent_guard_is_no_illness_and_neither_is_a_single_loss():
+    guard = {"share_checkerboard": np.full(40, 0.001), "share_pixel": np.full(40, 0.6)}
+    assert findings(history(**guard)) == {}
+    assert findings(history("psnr", share_pixel=np.ones(40))) == {}

@@ -42,6 +42,7 @@ def outcome(source, target, network, **options) -> str:
     refused = None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "the enlarged ")  # which says what was damaged beside the pixels
         try:
             upscale_file(source, target, network, **options)
         except SrkitError as error:
@@ -54,10 +55,13 @@ def outcome(source, target, network, **options) -> str:
         return "refused"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow has doubts about damaged files, and opens some
-        with Image.open(source) as before:
-            width, height = ImageOps.exif_transpose(before).size
+        try:
+            with Image.open(source) as before:
+                width, height = ImageOps.exif_transpose(before).size
+        except (OSError, SyntaxError, ValueError):  # Pillow refuses a PNG for text or EXIF that is damaged
+            width, height = struct.unpack(">II", source.read_bytes()[16:24])
     with Image.open(target) as after:
-        assert after.size == (2 * width, 2 * height)
+        assert after.size in ((2 * width, 2 * height), (2 * height, 2 * width))
         after.load()
     target.unlink()
     return "enlarged"
@@ -223,9 +227,9 @@ def test_of_a_thousand_frames_one_is_decoded(tmp_path, network, monkeypatch):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     asked, usual = set(), GifImageFile._seek
 
-    def watched(self, frame, *more):
-        asked.add(frame)
-        return usual(self, frame, *more)
+    def watched(self, frame, update_image=True):
+        asked.add(frame) if update_image else None
+        return usual(self, frame, update_image)
 
     monkeypatch.setattr(GifImageFile, "_seek", watched)
     (tmp_path / "out").mkdir()

@@ -1,5 +1,7 @@
 """Every kind of picture file comes in as RGB uint8, and what does not open says so in a sentence."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
@@ -185,3 +187,11 @@ def test_crops(picture):
     np.testing.assert_array_equal(crop_to_multiple(picture, 4), picture[:8, :12])
     assert crop_to_multiple(picture[..., 0], 3).shape == (9, 12)
     np.testing.assert_array_equal(crop_at(picture, (2, 5), 4), picture[2:6, 5:9])
+
+
+def test_reads_from_memory_as_from_a_file(picture):
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    np.testing.assert_array_equal(read_image(file), picture)
+    with pytest.raises(SrkitError, match="does not open as a picture"):
+        read_image(BytesIO(b"words"))

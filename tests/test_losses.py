@@ -322,7 +322,7 @@ CONTENT += [Perceptual("vgg16", "conv5_3", activation=False, distance="l1", weig
 @pytest.mark.parametrize("loss", CONTENT, ids=repr)
 def test_every_content_loss_moves_sr_is_nothing_at_hr_and_leaves_its_network_alone(loss):
     sr, hr = torch.rand(2, 2, 3, 48, 48)
-    network = loss.ready("cpu") if hasattr(loss, "ready") else torch.nn.Identity()
+    network = loss.ready("cpu") or torch.nn.Identity()
     before = [value.clone() for value in network.state_dict().values()]
     sr.requires_grad_()
     value = loss(sr, hr)

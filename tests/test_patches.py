@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 
 from srkit.dataset import Patches, dihedral
-from srkit.degradations import Bicubic, Camera
+from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg
 from srkit.files import SrkitError
 from srkit.images import to_tensor
+from srkit.resident import fits
 
 
 def ramp(height, width, offset=0):
@@ -78,6 +79,12 @@ def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_o
         SrkitError, match=r"1\.png is 120 x 90, smaller than the 96-pixel crop: use --crop 80, or leave it"
     ):
         made([ramp(200, 200), ramp(90, 120)], 4, 96)
+    with pytest.raises(
+        SrkitError, match=r"0\.png is 64 x 90, 2\.png is 90 x 70, smaller .*: use --crop 64, or leave them"
+    ):
+        made([ramp(90, 64), ramp(200, 200), ramp(70, 90)], 4, 96)
+    with pytest.raises(SrkitError, match=r"0\.png is 9 x 9, smaller than the 96-pixel crop: leave it out"):
+        made([ramp(9, 9), ramp(200, 200)], 4, 96)
     with pytest.raises(SrkitError, match="not a multiple of the scale 3"):
         made([ramp(200, 200)], 3, 100)
 
@@ -99,3 +106,34 @@ def test_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path, degradation):
         for ours, theirs in zip(made(images, **options, seed=seed, cache=tmp_path).batch(0, 8), wanted, strict=True):
             assert torch.equal(ours, theirs)
     assert len(list(tmp_path.glob("*.u8"))) == (1 if degradation == Bicubic() else 2)
+
+
+class FreshBicubic(Bicubic):
+    fresh = True
+
+
+def test_a_crop_degraded_by_itself_has_the_edges_of_the_whole_pictures_lr():
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 255, size, np.uint8) for size in ((130, 97, 3), (64, 128, 3))]
+    for ours, theirs in zip(
+        *(made(images, 4, 48, degradation=kind).batch(3, 32) for kind in (FreshBicubic(), Bicubic())), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=0.003, rtol=0)  # half a level of rounding
+
+
+def test_a_fresh_degradation_is_drawn_for_each_crop_from_seed_and_step_and_place_alone():
+    image = np.full((64, 64, 3), 128, np.uint8)
+    patches = made([image], 4, 48, degradation=HighOrder())
+    lr = patches.batch(5, 6)[0]
+    assert lr.shape == (6, 3, 12, 12)
+    assert len({tuple(crop.flatten().tolist()) for crop in lr}) == 6
+    assert torch.equal(made([image], 4, 48, degradation=HighOrder()).batch(5, 6)[0], lr)
+    assert not torch.equal(patches.batch(6, 6)[0], lr)
+    parts = [patches.batch(5, 6, (number, 3))[0] for number in range(3)]
+    assert torch.equal(torch.cat(parts), lr)
+    assert not fits(patches, torch.device("cuda")), "its LR cannot lie on a GPU beforehand"
+
+
+def test_a_degradation_that_keeps_the_size_is_told_from_its_result():
+    with pytest.raises(SrkitError, match="makes 64 x 64 of 64 x 64 at x4, in place of 16 x 16"):
+        made([ramp(64, 64)], 4, 48, degradation=Jpeg(50))

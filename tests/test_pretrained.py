@@ -105,3 +105,15 @@ def test_no_benchmark_picture_is_among_the_training_photographs(shared, photogra
         assert len(card["photographs"]) == card["data"]["train"]
         halves = {name.replace("_half.png", ".jpg") for name in card["photographs"]}
         assert not TWINS & halves, card["file"]
+
+
+def test_a_first_phase_is_shared_only_by_systems_of_the_same_degradation(monkeypatch):
+    def card(name, phase, degradation):
+        recipe = {"name": name, "generator": {"name": "SRResNet"}, "degradation": {"name": degradation}}
+        return {"recipe": recipe, "scale": 4, "phase": phase}
+
+    cards = [card("clean", "psnr", "Bicubic"), card("clean_gan", "gan", "Bicubic"), card("real", "gan", "HighOrder")]
+    monkeypatch.setattr(pretrained, "shipped", lambda: cards)
+    systems = pretrained.shipped_systems()
+    assert systems["clean_gan", 4] == {"psnr": cards[0], "gan": cards[1]}
+    assert systems["real", 4] == {"gan": cards[2]}

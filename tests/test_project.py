@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import yaml
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
-PROGRAMS |= {"playwright", "tensorboard", "voila"}
-IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
+PROGRAMS |= {"furo", "myst-nb", "playwright", "tensorboard", "voila"}
+IMPORTED_AS = {"pillow": "PIL", "ipython": "IPython", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_dependencies_have_lower_bounds_only(requirements):
 
 
 def test_every_dependency_is_imported_somewhere(project, requirements):
-    sources = [path.read_text() for folder in ("srkit", "tests") for path in (project / folder).rglob("*.py")]
+    sources = [path.read_text() for folder in ("srkit", "tests", "docs") for path in (project / folder).rglob("*.py")]
     for path in (project / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -58,6 +59,13 @@ def test_every_dependency_is_imported_somewhere(project, requirements):
             imported.add((node.module or "").partition(".")[0])
     names = {line.partition(">=")[0] for line in requirements} - PROGRAMS
     assert {name for name in names if IMPORTED_AS.get(name, name) not in imported} == set()
+
+
+def test_the_version_is_one_everywhere(project, pyproject):
+    version = pyproject["project"]["version"]
+    assert f'__version__ = "{version}"' in (project / "srkit" / "__init__.py").read_text()
+    assert yaml.safe_load((project / "CITATION.cff").read_text())["version"] == version
+    assert re.search(r"^## (\S+)", (project / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
 
 
 def test_no_file_of_the_package_is_over_300_lines(project):
@@ -168,3 +176,9 @@ def test_make_alone_explains_itself_and_installs_nothing(checkout):
     said = make(checkout)
     assert "make course" in said.stdout
     assert not (checkout / ".venv").exists()
+
+
+def test_the_lowest_versions_are_those_of_pyproject_each_exactly(project, requirements, tmp_path):
+    program = re.search(r"-c '(import re, tomllib.*?)' >", (project / "Makefile").read_text())[1].replace("$$", "$")
+    done = subprocess.run([sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == sorted(line.replace(">=", "==") for line in requirements)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.dataset import Patches, ResidentPatches, fits
+from srkit.dataset import Patches
+from srkit.resident import ResidentPatches, fits
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_is_told_in_a_sentence(tmp_p
 
 
 def test_a_full_memory_names_the_knobs_and_what_was_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.Learner, "step", lambda *_: torch.empty(1 << 50))  # the allocator's own error
+    monkeypatch.setattr(training.Learner, "step", lambda *_, **more: torch.empty(1 << 50))  # the allocator's own error
     with pytest.raises(SrkitError, match=r"GB in use.*2 crops of 32 x 32.*--accumulate 2.*--crop or --batch"):
         train("srresnet", SHORT, runs=tmp_path, device="cpu")
 

@@ -28,7 +28,7 @@ def serve(
     try:
         from voila.app import Voila
     except ImportError:
-        raise SrkitError("Voila, which serves the page, is not installed: pip install 'srkit[app]'.") from None
+        raise SrkitError("Voila, which serves the page, is not installed: pip install voila.") from None
     from traitlets.config import Config
 
     def prepare(request: object, notebook: dict, cwd: str) -> dict:

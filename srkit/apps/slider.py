@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from traitlets import Bool, Bytes, Float, Int, List, TraitError, Tuple, Unicode, validate
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, check_number, replacing
+from srkit.images import read_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
+Comparable = np.ndarray | Image.Image | Path | str
 LARGEST = 960, 640  # CSS pixels that a slider takes at most, and that a small picture is enlarged to
 
 PAGE = """<!doctype html>
@@ -53,10 +55,11 @@ widget.render({{
 class CompareSlider(anywidget.AnyWidget):
     """Two or more pictures of one size in one frame, with a handle between the left one and the right one.
 
-    pictures: uint8 (H, W, 3) or (H, W) by label. Keys, mouse and touch change its state, which Python can read and set:
+    pictures: by label, uint8 (H, W, 3) or (H, W), PIL images, or paths of picture files.
+    Keys, mouse and touch change its state, which Python can read and set:
     position, percent of the frame that shows the left picture; zoom from 1 and centre (x, y), in shares of the picture;
     left and right, numbers of pictures; loupe. With `cropping` a rectangle can be drawn: box is then [top, left,
-    height, width] in pixels. Raises SrkitError for pictures that are not of one size, or are not uint8.
+    height, width] in pixels. Raises SrkitError for pictures that are not of one size, or are none.
     """
 
     _esm = HERE / "slider.js"
@@ -73,18 +76,21 @@ class CompareSlider(anywidget.AnyWidget):
     cropping = Bool(False).tag(sync=True)
     box = List(Int()).tag(sync=True)
 
-    def __init__(self, pictures: Mapping[str, np.ndarray], **state: object):
+    def __init__(self, pictures: Mapping[str, Comparable], **state: object):
         self.pictures: dict[str, np.ndarray] = {}
         super().__init__()
         self.show(pictures)
         for name, value in state.items():
             setattr(self, name, value)
 
-    def show(self, pictures: Mapping[str, np.ndarray]) -> None:
-        """Put other pictures into the frame. Position, zoom and sides stay, as far as there are such pictures."""
-        _check(pictures)
-        known = {id(picture): png for picture, png in zip(self.pictures.values(), self._pictures, strict=True)}
-        self.pictures = dict(pictures)
+    def show(self, pictures: Mapping[str, Comparable]) -> None:
+        """Put other pictures into the frame. Position, zoom and sides stay, as far as there are such pictures.
+
+        What is shown is a copy: after a change in an array, show it again.
+        """
+        pictures = _arrays(pictures)
+        before = list(zip(self.pictures.values(), self._pictures, strict=True))
+        self.pictures = pictures
         with self.hold_sync():
             last = len(pictures) - 1
             height, width = next(iter(pictures.values())).shape[:2]
@@ -92,7 +98,10 @@ class CompareSlider(anywidget.AnyWidget):
             self.width = round(width * (int(fit) if fit >= 1 else fit))  # whole times, so that pixels stay squares
             self.labels = list(pictures)
             self.left, self.right = min(self.left, last), min(self.right, last)
-            self._pictures = [known.get(id(picture)) or _png(picture) for picture in pictures.values()]
+            self._pictures = [
+                next((png for old, png in before if np.array_equal(old, picture)), None) or _png(picture)
+                for picture in pictures.values()
+            ]
 
     @validate("left", "right")
     def _is_a_picture(self, proposal: dict) -> int:
@@ -124,8 +133,11 @@ class CompareSlider(anywidget.AnyWidget):
         """Write an animation: each picture under its label for `seconds`, then the next one, wiped over it or at once.
 
         A GIF has 256 colours; all pictures share one palette, chosen from all of them, so that no difference between
-        two frames comes from their colours being counted apart.
+        two frames comes from their colours being counted apart. Raises SrkitError for a name that does not end in .gif.
         """
+        if Path(path).suffix.lower() != ".gif":
+            raise SrkitError(f"{path} is no name of an animation: let it end in .gif.")
+        check_number("seconds", seconds, 0, whole=False)
         labelled = [_labelled(picture, label) for label, picture in self.pictures.items()]
         height, width = labelled[0].shape[:2]
         together = Image.fromarray(np.concatenate(labelled)).quantize(256)
@@ -166,16 +178,27 @@ class CompareSlider(anywidget.AnyWidget):
         return compare(self.pictures, corner, size, whole=whole)
 
 
-def _check(pictures: Mapping[str, np.ndarray]) -> None:
-    if len(pictures) < 2:
-        raise SrkitError(f"a slider compares two pictures or more, and got {len(pictures)}.")
+def _arrays(pictures: Mapping[str, Comparable]) -> dict[str, np.ndarray]:
+    """Each picture by its label, as a copy; SrkitError where they cannot be compared."""
+    if not isinstance(pictures, Mapping) or len(pictures) < 2:
+        given = len(pictures) if isinstance(pictures, Mapping) else f"a {type(pictures).__name__}"
+        raise SrkitError(f"a slider compares two pictures or more, and got {given}: give them by their labels.")
+    arrays = {}
     for label, picture in pictures.items():
-        if picture.dtype != np.uint8 or not (picture.ndim == 2 or picture.shape[2:] == (3,)):
+        if isinstance(picture, Path | str):
+            picture = read_image(picture)
+        elif isinstance(picture, Image.Image):
+            picture = np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+        picture = arrays[str(label)] = np.array(picture)
+        if picture.dtype != np.uint8 or not picture.size or not (picture.ndim == 2 or picture.shape[2:] == (3,)):
             raise SrkitError(f"{label} is {picture.dtype} {picture.shape}: a slider shows uint8 (H, W, 3) or (H, W).")
-    sizes = {label: f"{picture.shape[1]} x {picture.shape[0]}" for label, picture in pictures.items()}
+    sizes = {label: f"{picture.shape[1]} x {picture.shape[0]}" for label, picture in arrays.items()}
     if len(set(sizes.values())) > 1:
         said = ", ".join(f"{label} {size}" for label, size in sizes.items())
         raise SrkitError(f"a slider needs pictures of one size ({said}): enlarge LR by nearest neighbour first.")
+    if len(arrays) < len(pictures):
+        raise SrkitError(f"two labels of {', '.join(arrays)} are the same word: give each picture its own.")
+    return arrays
 
 
 def _png(picture: np.ndarray) -> bytes:

@@ -1,1 +1,1 @@
-"""The course around the package: notebooks, runner, exercises, doctor, Kaggle."""
+"""The course around the package: notebooks, runner, exercises, editions, grading, doctor, Kaggle."""

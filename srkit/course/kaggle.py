@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +18,50 @@ from srkit.files import SrkitError, replacing
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
-REPOSITORY = "srkit/srkit"  # on GitHub
-BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, |`!srkit doctor`")
-INSTALL = f"""\
-# srkit beside this machine's own torch, which stays: from an attached wheel, or else from the package index.
+BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, |`!srkit doctor`, |which leaves the torch there")
+INSTALL = """\
+# srkit from the attached wheel, beside this machine's own torch, which stays.
 import glob, os, subprocess, sys
 
 inputs = os.environ.get("SRKIT_INPUTS", "/kaggle/input")
-wheels = sorted(glob.glob(f"{{inputs}}/**/srkit-*.whl", recursive=True))
+wheels = sorted(glob.glob(f"{inputs}/**/srkit-*.whl", recursive=True))
+if not wheels:
+    raise FileNotFoundError(f"no wheel of srkit in {inputs}: attach the data set srkit-wheel by Add Input")
 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-pip += ["--find-links", os.path.dirname(wheels[-1])] if wheels else []
-subprocess.run([*pip, "--no-deps", *(wheels[-1:] or ["srkit=={__version__}"])], check=True)
+subprocess.run([*pip, "--no-deps", wheels[-1]], check=True)
 
 import torch
 from srkit.course.doctor import missing_packages
 
 if missing_packages():
-    subprocess.run([*pip, *missing_packages(), f"torch=={{torch.__version__}}"], check=True)
+    pip += ["--find-links", os.path.dirname(wheels[-1])]
+    subprocess.run([*pip, *missing_packages(), f"torch=={torch.__version__}"], check=True)
 """
 FETCH = "\nfrom srkit.data.download import fetch\n\nfetch({data!r})\n"
 
 
+def repository() -> str:
+    """The address of the project's repository, from [project.urls] in pyproject.toml; empty where it is not set."""
+    try:
+        settings = tomllib.loads((home() / "pyproject.toml").read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+    return settings["project"].get("urls", {}).get("Repository", "").removesuffix("/")
+
+
 def badges(name: str) -> list[str]:
-    """The lines that open a notebook on Kaggle and Colab, and say what to do there first."""
-    address = f"github.com/{REPOSITORY}/blob/main/notebooks/{name}.ipynb"
-    colab = f"https://colab.research.google.com/{address.replace('.com', '', 1)}"
+    """The lines that open a notebook on Kaggle and Colab, and say what to do there first; none without a repository."""
+    if not (address := repository()):
+        return []
+    place = f"{address}/blob/main/notebooks/{name}.ipynb"
+    colab = place.replace("https://github.com", "https://colab.research.google.com/github")
     return [
         "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
-        f"(https://kaggle.com/kernels/welcome?src=https://{address})\n",
+        f"(https://kaggle.com/kernels/welcome?src={place})\n",
         f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n",
         "\n",
-        "On Kaggle or Colab, first run `%pip install --no-deps srkit`, which leaves the torch there as it is, then\n",
-        "`!srkit doctor`, which names what else to install.\n",
+        f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
+        "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.\n",
     ]
 
 
@@ -61,12 +74,13 @@ def with_badges(notebook: dict[str, Any], name: str) -> dict[str, Any]:
         raise SrkitError(f"{name} does not begin with a title and a paragraph, each with an empty line after it.")
     while lines[blank[1] : blank[1] + 1] == ["\n"]:  # what stood between and around badges
         del lines[blank[1]]
-    lines[blank[1] : blank[1]] = ["\n", *badges(name), "\n"]
+    made = badges(name)
+    lines[blank[1] : blank[1]] = ["\n", *made, "\n"] if made else ["\n"]
     return notebook | {"cells": [first | {"source": lines}, *cells]}
 
 
 def write_badges(folder: Path | None = None) -> list[Path]:
-    """Write the badges into every notebook that lacks them; returns those that changed."""
+    """Write the badges into every notebook, or take them out where no repository is set; returns those that changed."""
     changed = []
     for chapter in chapters(folder):
         text = text_of(with_badges(json.loads(chapter.path.read_text(encoding="utf-8")), chapter.name))
@@ -88,21 +102,25 @@ def build(
     recipe: str = "srgan",
     data: str = "starter",
     only: str | None = None,
-    wheel: bool = False,
+    wheel: bool = True,
     previous: str | None = None,
 ) -> list[Path]:
     """Write, for each notebook, a folder with it and its kernel-metadata.json, for `kaggle kernels push -p`.
 
-    user: whose kernels they are. wheel: srkit comes from a wheel that is attached as USER/srkit-wheel, and is built
-    here too, in place of the package index. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
+    user: whose kernels they are. wheel: whether to build the wheel of srkit too, which every kernel has attached as
+    USER/srkit-wheel. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
     Raises SrkitError for a name that is none.
     """
     find_profile(profile)
     one = recipe_names(recipe)[-1]
+    if Path(data).is_dir():
+        raise SrkitError(
+            f"{data} is a folder of this machine: make it a data set of Kaggle, and give kaggle:OWNER/SLUG."
+        )
     source = find_data(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", user):
         raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
-    attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"] * wheel
+    attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"]
     fetched = FETCH.format(data=data) if source.archives or source.parts else ""
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
     for chapter in choose(chapters(), only):
@@ -121,7 +139,7 @@ def build(
             "is_private": True,
             "enable_gpu": True,
             "machine_shape": "NvidiaTeslaT4",
-            "enable_internet": bool(not wheel or fetched or profile != "smoke"),  # srkit, data, ImageNet weights
+            "enable_internet": True,  # for packages that srkit needs, data, ImageNet weights
             "dataset_sources": attached,
             "kernel_sources": [previous] if previous else [],
         }
@@ -196,7 +214,7 @@ def _wheel(folder: Path, user: str) -> Path:
         done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout, or leave --wheel out.")
+        raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout.")
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
     _write(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
     return folder

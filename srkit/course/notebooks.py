@@ -19,13 +19,15 @@ def recipe_names(recipe: str) -> list[str]:
 
 
 def environment(profile: str, seed: int) -> str:
-    """One line for the top of a notebook: device, versions, profile, seed."""
+    """One line for the top of a notebook: device, versions, profile, seed. From here on figures have srkit's style."""
     import platform
 
     import torch
 
     from srkit import __version__
+    from srkit.figures import use_style
 
+    use_style()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
     return f"{device} | {versions} | {profile} profile, seed {seed}"
@@ -64,19 +66,32 @@ def chapters(folder: Path | str | None = None) -> list[Chapter]:
 
 
 def read_chapter(path: Path) -> Chapter:
-    """Read what a notebook declares, without running it."""
+    """What a notebook declares, read without running it; SrkitError where that is missing or computed."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError) as error:
         raise SrkitError(f"{path} is not a readable notebook ({error}): restore it from git.") from error
+    _tagged(cells, "parameters", path)
+    writes = _tagged(cells, "writes", path).partition("=")[2]
+    import papermill
+
+    try:
+        found = papermill.inspect_notebook(plain_path(path))
+    except ValueError as error:
+        raise SrkitError(f"{path.name} does not say for which kernel it is ({error}): save it in Jupyter.") from error
     headings = (line for cell in cells if cell["cell_type"] == "markdown" for line in _source(cell).splitlines())
     return Chapter(
         path=path,
         title=next((line.lstrip("# ") for line in headings if line.startswith("# ")), path.stem),
-        parameters=_literals(_tagged(cells, "parameters", path), path),
-        writes=tuple(_literals(_tagged(cells, "writes", path), path).get("WRITES", ())),
+        parameters={name: _literal(entry["default"], path) for name, entry in found.items()},
+        writes=tuple(_literal(writes.strip() or "()", path)),
         code_cells=sum(cell["cell_type"] == "code" for cell in cells),
     )
+
+
+def plain_path(path: Path) -> str:
+    """The path as papermill takes it, which would put parameters between its braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def choose(everything: list[Chapter], only: str | None) -> list[Chapter]:
@@ -119,16 +134,10 @@ def _tagged(cells: list[dict], tag: str, path: Path) -> str:
     raise SrkitError(f"{path.name} has no cell tagged `{tag}`: every notebook of the course needs one.")
 
 
-def _literals(source: str, path: Path) -> dict[str, object]:
-    """Name and value of each assignment in a cell that holds plain literals."""
-    values = {}
+def _literal(text: str, path: Path) -> object:
     try:
-        for statement in ast.parse(source).body:
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-                target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-                values[ast.unparse(target)] = ast.literal_eval(statement.value)
+        return ast.literal_eval(text)
     except (SyntaxError, ValueError) as error:
         raise SrkitError(
             f"{path.name} computes something in a cell of literals ({error}): write the value out."
         ) from error
-    return values

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srkit.course.doctor import doctor
-from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, recipe_names
+from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
 from srkit.files import SrkitError
 from srkit.paths import home
 from srkit.progress import Progress
@@ -50,6 +50,7 @@ def run_course(
     Raises SrkitError before anything runs for an unknown name, bad data or a folder that cannot be written; and in the
     middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
     """
+    from srkit.data.registry import several
     from srkit.data.sources import find_photographs
     from srkit.profiles import find_profile
 
@@ -57,8 +58,9 @@ def run_course(
     find_profile(profile)
     one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
-    folder = Path(data).expanduser()
-    data = str(folder.resolve()) if folder.is_dir() and data != "starter" else data
+    folders = [name != "starter" and Path(name).expanduser() for name in several(data)]
+    names = [str(at.resolve()) if at and at.is_dir() else name for at, name in zip(folders, several(data), strict=True)]
+    data = "+".join(names)
     find_photographs(data)
     runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
     executed, drawn = _writable(runs / f"course-{profile}", "--runs"), _writable(figures / profile, "--figures")
@@ -107,12 +109,12 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
     try:
         with _PeakMemory() as memory, _interrupts(kernels) as stop:
             papermill.execute_notebook(
-                str(chapter.path).replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
-                str(copy).replace("{", "{{").replace("}", "}}"),
+                plain_path(chapter.path),
+                plain_path(copy),
                 parameters=parameters,
                 kernel_name="python3",
                 language="python",
-                kernel_manager_class=_own_kernel(kernels),
+                kernel_manager_class=own_kernel(kernels),
                 cwd=chapter.path.parent,
                 progress_bar=False,
                 on_cell_start=begins,
@@ -168,7 +170,7 @@ def _writable(folder: Path, option: str) -> Path:
         ) from error
 
 
-def _own_kernel(started: list) -> type:
+def own_kernel(started: list) -> type:
     """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager

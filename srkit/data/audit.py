@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srkit.data.levels import likely_white, read_levels
+from srkit.data.pairs import listed
 from srkit.data.registry import NAMED
 from srkit.data.sources import all_photographs, find_photographs
 from srkit.files import SrkitError
@@ -21,14 +23,15 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
 
     against: sets, such as benchmarks, that must have no picture in common with this one.
     """
-    sizes, grey, bad, quality, hashes = [], [], [], {}, {}
+    sizes, grey, bad, dark, quality, hashes = [], [], [], {}, {}, {}
     for path in all_photographs(data):
         try:
-            image = read_image(path)
+            image, largest = read_levels(path)
         except SrkitError as error:
             bad.append(str(error))
             continue
         sizes.append((min(image.shape[:2]), max(image.shape[:2])))
+        dark |= {path: largest} if largest else {}
         grey += [path] * bool((np.ptp(image, axis=2) == 0).all())
         quality[path], hashes[path] = jpeg_quality(path), fingerprint(image)
     if not hashes:
@@ -41,10 +44,13 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
     rows += [
         ("sizes", f"short side {short[0]} to {short[-1]}, median {short[len(short) // 2]}; longest {max(long)} px")
     ]
-    rows += [("look: grey", _names(grey))] if grey else [("grey", "none")]
+    rows += [("look: grey", f"{len(grey)}: {listed(grey)}")] if grey else [("grey", "none")]
+    if dark:
+        white = likely_white(max(dark.values()))
+        rows += [("look: nearly black", f"{len(dark)} of 16 bits: {listed(dark)}; white is likely {white} there")]
     if known:
         rows += [("JPEG quality", f"{known[0]} to {known[-1]}, median {known[len(known) // 2]}, of {len(known)} files")]
-    rows += [(f"look: JPEG below {BLOCKS}", f"{_names(low)}; their blocks are learnt too")] * bool(low)
+    rows += [(f"look: JPEG below {BLOCKS}", f"{len(low)}: {listed(low)}; their blocks are learnt too")] * bool(low)
     rows += _shared("near-duplicates", twins)
     if len(hashes) > 1 and not (str(data) in NAMED and NAMED[str(data)].use == "test"):
         split = find_photographs(data)
@@ -99,7 +105,3 @@ def jpeg_quality(path: Path) -> int | None:
 def _shared(what: str, twins: list[tuple[Path, Path]]) -> list[tuple[str, str]]:
     rows = [(f"look: {what}", f"{a.name} is {b.name}") for a, b in twins[:10]] or [(what, "none")]
     return rows + [(f"look: {what}", f"and {len(twins) - 10} more")] * (len(twins) > 10)
-
-
-def _names(paths: list[Path]) -> str:
-    return f"{len(paths)}: " + ", ".join(p.name for p in paths[:5]) + f" and {len(paths) - 5} more" * (len(paths) > 5)

@@ -1,11 +1,10 @@
 """Fetching a named set: download, check, unpack, open every picture, and write down what came."""
 
 import gzip
-import hashlib
 import json
 import os
+import re
 import shutil
-import stat
 import subprocess
 import sys
 import tarfile
@@ -15,14 +14,12 @@ import urllib.request
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 from srkit.data.registry import Archive, Named, find_data, locate
-from srkit.data.sources import find_pictures
+from srkit.data.sources import digest, find_pictures, is_hidden
 from srkit.files import SrkitError, replacing
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
@@ -145,40 +142,31 @@ def _get(url: str, output: str, _: object, part: Path, archive: Archive, patienc
 
 
 def unpack(path: Path, into: Path, only: str = "") -> None:
-    """Unpack the pictures of a zip or tar archive. Refuses it where a name or a link leads out of the folder.
+    """Unpack the pictures of a zip or tar archive, none of them outside of `into`, whatever their names are.
 
     only: take those below a folder of that name. A damaged archive is removed, so that it is fetched again.
     """
+
+    def wanted(name: str) -> bool:
+        inside = PurePosixPath(name)
+        shown = inside.suffix.lower() in SUFFIXES and not any(map(is_hidden, inside.parts))
+        return shown and (not only or only in inside.parts)
+
     try:
-        for name, link, opened in _members(path):
-            inside = PurePosixPath(name.replace("\\", "/"))
-            if link or inside.is_absolute() or ".." in inside.parts or name[1:2] == ":":
-                raise SrkitError(f"{path.name} holds {name}, which leads out of its folder: do not use this archive.")
-            wanted = inside.suffix.lower() in SUFFIXES and not inside.name.startswith(".")
-            if wanted and (not only or only in inside.parts):
-                target = into / inside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened() as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(into, filter(wanted, archive.namelist()))
+        else:
+            with tarfile.open(path) as archive:
+                check = lambda member, into: tarfile.data_filter(member, into) if wanted(member.name) else None  # noqa: E731
+                archive.extractall(into, filter=check)
+    except tarfile.FilterError as error:
+        raise SrkitError(f"{path.name} is not to be trusted ({error}): do not use this archive.") from error
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
         path.unlink()
         raise SrkitError(f"{path.name} is damaged ({error}): type the command again to fetch it anew.") from error
     except OSError as error:
         raise SrkitError(f"{path.name} could not be unpacked into {into} ({error}): make room there.") from error
-
-
-def _members(path: Path) -> Iterator[tuple[str, bool, Callable[[], IO[bytes]]]]:
-    """Name, whether it is a link, and how to open it, of each file in an archive."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    yield info.filename, stat.S_ISLNK(info.external_attr >> 16), partial(archive.open, info)
-    else:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if not member.isdir():
-                    yield member.name, not member.isreg(), partial(archive.extractfile, member)
 
 
 def _write_manifest(folder: Path, named: Named) -> None:
@@ -189,12 +177,16 @@ def _write_manifest(folder: Path, named: Named) -> None:
     pictures, bad = {}, {}
     with Progress(len(paths), f"{named.name}, opening pictures") as bar:
         for path in paths:
-            facts = _facts(path)
-            (bad if "fault" in facts else pictures)[path.relative_to(folder).as_posix()] = facts
+            name = path.relative_to(folder).as_posix()
+            try:
+                height, width = read_image(path).shape[:2]
+                size = path.stat().st_size
+                pictures[name] = {"width": width, "height": height, "bytes": size, "sha256": digest(path)}
+            except SrkitError as error:
+                bad[name] = {"fault": str(error)}
+                path.unlink()
+                warnings.warn(f"left out: {error}", stacklevel=4)
             bar.update()
-    for name, facts in bad.items():
-        (folder / name).unlink()
-        warnings.warn(f"left out: {facts['fault']}", stacklevel=4)
     if not pictures:
         raise SrkitError(f"{named.name} came without a picture that opens: try again later.")
     if bad:
@@ -205,30 +197,16 @@ def _write_manifest(folder: Path, named: Named) -> None:
         beside.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    try:
-        height, width = read_image(path).shape[:2]
-    except SrkitError as error:
-        return {"fault": str(error)}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"width": width, "height": height, "bytes": path.stat().st_size, "sha256": digest}
-
-
 def verify(folder: Path) -> list[str]:
     """What differs between a prepared folder and its manifest, a sentence each; empty where nothing does."""
     try:
         pictures = json.loads((folder / "manifest.json").read_text())["pictures"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise SrkitError(f"{folder} has no manifest.json to compare with: srkit did not fetch it.") from None
     here = {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
-    changed = [
-        name
-        for name, facts in pictures.items()
-        if name in here and hashlib.sha256(here[name].read_bytes()).hexdigest() != facts["sha256"]
-    ]
     faults = {
         "is missing": pictures.keys() - here.keys(),
-        "is not what was fetched": changed,
+        "is not what was fetched": [n for n in pictures if n in here and digest(here[n]) != pictures[n]["sha256"]],
         "was added": here.keys() - pictures.keys(),
     }
     return [f"{name} {fault}" for fault, names in faults.items() for name in sorted(names)]
@@ -245,10 +223,7 @@ def kaggle(*words: str) -> str:
         raise SrkitError("Kaggle's client is not installed: pip install kaggle.")
     done = subprocess.run([client, *words], capture_output=True, text=True)
     said = (done.stdout + done.stderr).strip()
-    if any(
-        sign in said
-        for sign in ("Authentication required", "Could not find kaggle.json", "401 Client Error", "Unauthorized")
-    ):
+    if re.search("Authentication required|Could not find kaggle.json|401 Client Error|Unauthorized", said):
         raise SrkitError(TOKEN)
     if done.returncode or "error:" in said.lower():
         raise SrkitError(f"kaggle {' '.join(words[:2])} failed: {said.splitlines()[-1] if said else 'it said nothing'}")

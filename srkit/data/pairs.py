@@ -2,88 +2,168 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
+from srkit.data.levels import read_levels
 from srkit.files import SrkitError
 from srkit.images import read_image
 
-# A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, GTmod12, lq ...
-LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res)", re.I)
-HR_FOLDER = re.compile(r"(?<![a-z])(hr|gt|high[-_ ]?res)", re.I)
+# A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, high, GTmod12, lq ...
+LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res|low(?![a-z]))", re.I)
+HR_FOLDER = re.compile(r"(?<![a-z])(hr|gt|high[-_ ]?res|high(?![a-z]))", re.I)
+KIND = re.compile(r"^x[2348]$|bicubic", re.I)  # and how LR was made
 # What names of LR and HR files add to the picture's own: 0001x4, 0801x4m, 0001x4w1, baby_LR, img_001_SRF_4_HR ...
 ENDING = re.compile(r"([-_ ]?(x[2348]([mdw]\d?)?|lr|hr|gt|lq|srf[-_ ]?\d|bicubic|low|high))+$", re.I)
+LR_NAME = re.compile(r"(?<![a-z])(lr|lq|low|x[2348]([mdw]\d?)?)(?=x\d|[^a-z]|$)", re.I)
+HR_NAME = re.compile(r"(?<![a-z])(hr|gt|high)(?=x\d|[^a-z]|$)", re.I)
 
 
-def divide(places: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
-    """HR and LR files by the folders that they lie in; where there are not both, all are HR.
+def divide(places: Mapping[Path, str]) -> tuple[list[Path], list[Path], list[Path]]:
+    """HR files, LR files and others, by the folders that they lie in, or else by the endings of their names.
 
-    places: of each file the folders between the data set's own and it, such as "train/LR_bicubic/X4".
+    places: of each file the folders between the data set's own and it, such as "train/LR_bicubic/X4". Where there are
+    not both HR and LR, all are HR.
     """
-    lr = [path for path, place in places.items() if LR_FOLDER.search(place)]
-    hr = [path for path, place in places.items() if HR_FOLDER.search(place) and not LR_FOLDER.search(place)]
-    return (hr, lr) if hr and lr else (list(places), [])
+    kinds = {
+        path: "lr" if LR_FOLDER.search(at) else "hr" if HR_FOLDER.search(at) else "" for path, at in places.items()
+    }
+    if not {"hr", "lr"} <= set(kinds.values()):
+        kinds = _by_ending(places)
+    hr, lr, others = ([path for path, kind in kinds.items() if kind == each] for each in ("hr", "lr", ""))
+    return (hr, lr, others) if hr and lr else (list(places), [], [])
 
 
-def match(hr: Iterable[Path], lr: Iterable[Path], scale: int | None = None) -> tuple[dict[Path, Path], list[str]]:
-    """The LR file of each HR one, by name, and a sentence on what is left out.
+def _by_ending(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of each file "hr", "lr" or "", where some two that share the rest of their names are a pair; or else no kinds."""
+    kinds = {}
+    for path in paths:
+        ending = ENDING.search(path.stem)
+        begin = ending.start() if ending else len(path.stem)
+        kinds[path] = "hr" if HR_NAME.search(path.stem, begin) else "lr" if LR_NAME.search(path.stem, begin) else ""
+    large = "hr" if "hr" in kinds.values() else ""
+    by_name = {(path.parent, _bare(path)): path for path, kind in kinds.items() if kind == large}
+    lr = ((by_name.get((path.parent, _bare(path))), path) for path, kind in kinds.items() if kind == "lr")
+    both = [pair for pair in lr if pair[0]]
+    if large:
+        return kinds if both else {}
+    if any(max(scales(*pair), default=1) > 1 for pair in both):
+        return {path: kind or "hr" for path, kind in kinds.items()}
+    return {}
+
+
+def match(
+    hr: Iterable[Path], lr: Iterable[Path], scale: int | None, places: Mapping[Path, str]
+) -> tuple[dict[Path, Path], list[str]]:
+    """The LR file of each HR one, by name and by the folders beside those that say HR or LR; and what is left out.
 
     With a scale the sizes are checked: LR is HR / scale, rounded either way, and of several LR files the first that is
     so is taken. Raises SrkitError where all pairs are of another scale, and says of which.
     """
     hr, lr = sorted(hr), sorted(lr)
-    by_name = {_bare(path): path for path in hr} | {path.stem.lower(): path for path in hr}
     candidates: dict[Path, list[Path]] = {path: [] for path in hr}
-    alone = []
-    for path in lr:
-        found = by_name.get(path.stem.lower()) or by_name.get(_bare(path))
+    by_name, alone = {}, []
+    for path in hr:
+        for key in product(_clips(places[path]), enumerate((path.stem.lower(), _bare(path)))):
+            by_name.setdefault(key, []).append(path)
+    for path in lr:  # in a like folder before in any, a whole name before one without its ending
+        keys = product(_clips(places[path]), (path.stem.lower(), _bare(path)), (0, 1))
+        named = (by_name.get((clip, (ending, name)), []) for clip, name, ending in keys)
+        found = next((paths[0] for paths in named if len(paths) == 1), None)
         (candidates[found] if found else alone).append(path)
-    pairs, wrong = {}, {}
+    pairs, wrong, closed = {}, {}, []
     for path, several in candidates.items():
         fitting = [each for each in several if scale is None or scale in scales(path, each)]
         if fitting:
             pairs[path] = fitting[0]
         elif several:
-            wrong[path] = several[0]
+            broken = [each for each in (path, *several) if size(each) is None]
+            closed += broken
+            wrong |= {} if broken else {path: several[0]}
     left = {
         "HR without LR": [path for path, several in candidates.items() if not several],
         "LR without HR": alone,
+        "that do not open": closed,
         f"of another scale than x{scale}": list(wrong),
     }
     if wrong and not pairs:
         (path, other), *_ = wrong.items()
         have = " or ".join(f"x{each}" for each in scales(path, other)) or "no whole scale"
-        raise SrkitError(f"{path.name} is {_size(path)} and its LR {_size(other)}: that is {have}, not x{scale}.")
-    return pairs, [_sentence(what, paths) for what, paths in left.items() if paths]
+        sizes = ["{} x {}".format(*size(each)) for each in (path, other)]
+        raise SrkitError(f"{path.name} is {sizes[0]} and its LR {sizes[1]}: that is {have}, not x{scale}.")
+    return pairs, [f"left out: {len(paths)} {what}: {listed(paths)}" for what, paths in left.items() if paths]
 
 
-def read_lr(path: Path, hr: np.ndarray, scale: int) -> np.ndarray:
-    """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut."""
+def looks_paired(paths: Iterable[Path]) -> str | None:
+    """A sentence where most pictures have a namesake of half, a third, ... the size, though nothing says HR or LR."""
+    groups, found = {}, []
+    for path in paths:
+        groups.setdefault(_bare(path), []).append(path)
+    for group in groups.values():
+        if len(group) > 1:
+            hr, lr, *_ = sorted(group, key=lambda path: size(path) or (0, 0), reverse=True)
+            found += [(hr, lr, scale) for scale in scales(hr, lr)[-1:] if scale > 1]
+    if not found or 2 * len(found) < len(groups):
+        return None
+    (hr, lr, scale), more = found[0], f", as {len(found) - 1} more are" * (len(found) > 1)
+    return f"{hr} is {scale} times as large as {lr}{more}: if they are pairs, call their folders HR and LR"
+
+
+def read_lr(path: Path, hr: np.ndarray, scale: int, white: int | None = None) -> np.ndarray:
+    """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut.
+
+    white: see `srkit.data.levels.read_levels`. Raises SrkitError where it has another size.
+    """
     height, width = (side // scale for side in hr.shape[:2])
-    lr = read_image(path)
+    lr, _ = read_levels(path, white)
     if not (0 <= lr.shape[0] - height <= 1 and 0 <= lr.shape[1] - width <= 1):
         raise SrkitError(f"{path} is {lr.shape[1]} x {lr.shape[0]}, and x{scale} wants {width} x {height}: replace it.")
     return lr[:height, :width]
 
 
 def scales(hr: Path, lr: Path) -> list[int]:
-    """The scales at which LR has the size of HR divided by them, rounded down or up."""
-    with Image.open(hr) as large, Image.open(lr) as small:
-        sides = list(zip(large.size, small.size, strict=True))
+    """The scales at which LR has the size of HR divided by them, rounded down or up; none where one does not open."""
+    large, small = size(hr), size(lr)
+    if not (large and small):
+        return []
+    sides = list(zip(large, small, strict=True))
     return [s for s in range(1, 17) if all(small in (large // s, -(-large // s)) for large, small in sides)]
+
+
+def size(path: Path) -> tuple[int, int] | None:
+    """Width and height of a picture that is turned upright, by its header; None where it does not open."""
+    try:
+        with Image.open(path) as picture:
+            turned = Image.Image.getexif(picture).get(Base.Orientation, 1) >= 5
+            return picture.size[::-1] if turned else picture.size
+    except Exception:  # damaged data raise nearly anything; whether the pixels are sound is seen by decoding them
+        with suppress(SrkitError):
+            return read_image(path).shape[1::-1]
+        return None
+
+
+def listed(paths: Iterable[Path | str]) -> str:
+    """The names of at most five files, and how many more there are."""
+    names = [Path(path).name for path in paths]
+    return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+
+
+def says_only_kind(place: str) -> bool:
+    """Whether folders such as "LR_bicubic/X4" say of pictures what kind they are, and nothing more."""
+    return len(_clips(place)) == 1
+
+
+def _clips(place: str) -> list[tuple[str, ...]]:
+    """Folders but for those that say HR or LR, all and ever fewer: of "train/LR/X4/7" train, 7; then 7; then none."""
+    kinds = KIND, LR_FOLDER, HR_FOLDER
+    parts = tuple(part for part in Path(place).parts if not any(kind.search(part) for kind in kinds))
+    return [parts[n:] for n in range(len(parts) + 1)]
 
 
 def _bare(path: Path) -> str:
     return ENDING.sub("", path.stem).lower() or path.stem.lower()
-
-
-def _size(path: Path) -> str:
-    with Image.open(path) as picture:
-        return f"{picture.width} x {picture.height}"
-
-
-def _sentence(what: str, paths: list[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:5]) + f" and {len(paths) - 5} more" * (len(paths) > 5)
-    return f"left out: {len(paths)} {what}: {names}"

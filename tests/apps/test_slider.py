@@ -125,3 +125,47 @@ def test_the_twin_shows_the_part_that_is_zoomed_in_on(pictures):
         np.testing.assert_array_equal(shown[name], picture[18:30, 24:36])
     assert CompareSlider(pictures).twin(32).axes[1].images[0].get_array().shape == (32, 32, 3)
     plt.close("all")
+
+
+def test_pil_images_and_paths_are_compared_as_arrays_are(pictures, tmp_path):
+    Image.fromarray(pictures["HR"]).save(tmp_path / "hr.png")
+    transposed = {"a": Image.fromarray(pictures["SR"]), "b": str(tmp_path / "hr.png"), 3: tmp_path / "hr.png"}
+    slider = CompareSlider(transposed)
+    assert slider.labels == ["a", "b", "3"]
+    for png, name in zip(slider._pictures, ("SR", "HR", "HR"), strict=True):
+        np.testing.assert_array_equal(decoded(png), pictures[name])
+    palette = Image.fromarray(pictures["SR"]).convert("P")
+    slider.show({"palette": palette, "grey": palette.convert("L")})
+    np.testing.assert_array_equal(decoded(slider._pictures[0]), np.asarray(palette.convert("RGB")))
+
+
+def test_a_change_within_an_array_is_shown_when_it_is_shown_again(pictures):
+    slider = CompareSlider(pictures)
+    pictures["SR"][:] = 7
+    assert not (decoded(slider._pictures[1]) == 7).all()
+    slider.show(pictures)
+    assert (decoded(slider._pictures[1]) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p | {"SR": np.zeros((0, 60, 3), np.uint8)}, r"SR is uint8 \(0, 60, 3\)"),
+        (lambda p: list(p.values()), "two pictures or more, and got a list: give them by their labels"),
+        (lambda p: {1: p["SR"], "1": p["HR"]}, "are the same word"),
+        (lambda p: p | {"SR": "nowhere.png"}, "nowhere.png is not there"),
+        (lambda p: p | {"SR": None}, "SR is object"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_sentence(pictures, change, words):
+    with pytest.raises(SrkitError, match=words):
+        CompareSlider(change(pictures))
+
+
+def test_an_animation_is_a_gif(pictures, tmp_path):
+    for name in ("x.mp4", "x", "x.png"):
+        with pytest.raises(SrkitError, match="let it end in .gif"):
+            CompareSlider(pictures).to_gif(tmp_path / name)
+    with pytest.raises(SrkitError, match="seconds is nan"):
+        CompareSlider(pictures).to_gif(tmp_path / "x.gif", seconds=float("nan"))
+    assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ SESSIONS = 2
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    pytest.importorskip("voila", reason="needs Voila: pip install 'srkit[app]'")
+    pytest.importorskip("voila", reason="needs Voila: pip install voila")
     folder = tmp_path_factory.mktemp("app")
     tiny = replace(PROFILES["smoke"], psnr_steps=1, gan_steps=1, channels=4, blocks=1, validate_on=(1, 48))
     train("srgan", tiny, runs=folder / "runs", perceptual_weights="random")

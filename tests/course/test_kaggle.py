@@ -25,37 +25,59 @@ SECRET = "KGAT_0123456789abcdef0123456789abcdef"
 CHAPTERS = chapters()
 
 
+ADDRESS = "https://github.com/some-one/srkit"
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=[chapter.name for chapter in CHAPTERS])
-def test_every_notebook_has_the_badges_that_the_maker_writes(chapter):
+def test_every_notebook_has_the_badges_that_the_maker_writes_and_no_link_to_a_repository_that_is_not_set(chapter):
     text = chapter.path.read_text(encoding="utf-8")
     assert text == text_of(with_badges(json.loads(text), chapter.name)), "run: srkit kaggle badges"
-    source = "".join(json.loads(text)["cells"][0]["source"])
-    assert source.count("[![Open in ") == 2
-    links = re.findall(r"\]\((https://[^)]*\.ipynb)\)", source)
-    assert [link.rpartition("/")[2] for link in links] == [f"{chapter.name}.ipynb"] * 2
+    address = kaggle.repository()
+    assert text.count("[![Open in ") == (2 if address else 0)
+    assert "pip install --no-deps srkit" not in text, "whoever registers that name would run code on students' machines"
+    links = re.findall(r"https?://[^\s)\"\\]*(?:github|kernels/welcome)[^\s)\"\\]*srkit[^\s)\"\\]*", text)
+    assert all(address and address.removeprefix("https://github.com/") in link for link in links)
 
 
-def test_badges_come_to_a_new_notebook_and_replace_old_ones(tmp_path):
-    text = CHAPTERS[0].path.read_text(encoding="utf-8")
-    bare = json.loads(text)
+def test_badges_come_to_a_new_notebook_replace_old_ones_and_go_with_the_address(tmp_path, monkeypatch):
+    bare = json.loads(CHAPTERS[0].path.read_text(encoding="utf-8"))
     bare["cells"][0]["source"] = ["# A title\n", "\n", "One sentence.\n", "\n", "**You will learn**\n"]
     path = tmp_path / "08_new.ipynb"
     path.write_text(text_of(bare))
+    monkeypatch.setattr(kaggle, "repository", lambda: "")
+    assert write_badges(tmp_path) == []
+    monkeypatch.setattr(kaggle, "repository", lambda: ADDRESS)
     assert write_badges(tmp_path) == [path]
     once = path.read_text()
-    assert "".join(json.loads(once)["cells"][0]["source"]).startswith(
-        "# A title\n\nOne sentence.\n\n[![Open in Kaggle]"
-    )
+    first = "".join(json.loads(once)["cells"][0]["source"])
+    assert first.startswith("# A title\n\nOne sentence.\n\n[![Open in Kaggle]")
+    assert re.findall(r"\]\((https://[^)]*\.ipynb)\)", first) == [
+        f"https://kaggle.com/kernels/welcome?src={ADDRESS}/blob/main/notebooks/08_new.ipynb",
+        "https://colab.research.google.com/github/some-one/srkit/blob/main/notebooks/08_new.ipynb",
+    ]
+    assert f"`%pip install --no-deps git+{ADDRESS}`" in first
     assert write_badges(tmp_path) == []
-    path.write_text(once.replace("srkit/srkit", "somebody/else"))
+    path.write_text(once.replace("some-one/srkit", "somebody/else"))
     assert write_badges(tmp_path) == [path]
     assert path.read_text() == once
+    monkeypatch.setattr(kaggle, "repository", lambda: "")
+    assert write_badges(tmp_path) == [path]
+    assert path.read_text() == text_of(bare)
+
+
+def test_the_address_is_one_setting(tmp_path, monkeypatch):
+    monkeypatch.setattr(kaggle, "home", lambda: tmp_path)
+    assert kaggle.repository() == ""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "srkit"\n')
+    assert kaggle.repository() == ""
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "srkit"\n[project.urls]\nRepository = "{ADDRESS}/"\n')
+    assert kaggle.repository() == ADDRESS
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built")
-    build(out, "some-one", "smoke", "bicubic_skip", "nitk", previous="some-one/srkit-05-training")
+    build(out, "some-one", "smoke", "bicubic_skip", "nitk", wheel=False, previous="some-one/srkit-05-training")
     return out
 
 
@@ -73,6 +95,7 @@ def test_a_kernel_is_its_notebook_with_other_parameters_and_one_more_cell(built)
         assert cells[0] == mine[0]
         assert [c["id"] for c in cells] == [c["id"] for c in mine]
         assert "--no-deps" in "".join(first["source"])
+        assert "srkit==" not in "".join(first["source"])
         compile("".join(first["source"]), "install", "exec")
 
 
@@ -132,7 +155,10 @@ def test_kaggles_own_client_accepts_every_kernel_and_would_send_what_was_meant(b
             "enable_gpu": True,
             "enable_internet": True,
             "machine_shape": "NvidiaTeslaT4",
-            "dataset_data_sources": ["doobiusp/various-ordered-images-for-super-resolution-task"],
+            "dataset_data_sources": [
+                "doobiusp/various-ordered-images-for-super-resolution-task",
+                "some-one/srkit-wheel",
+            ],
             "kernel_data_sources": ["some-one/srkit-05-training"],
         }
     assert SECRET not in done.stdout + done.stderr
@@ -142,7 +168,7 @@ def test_a_token_is_in_no_built_file_and_in_nothing_that_is_said(home, tmp_path)
     srkit = [sys.executable, "-m", "srkit", "kaggle"]
     out = str(tmp_path / "out")
     said = ""
-    for words in (["build", "--user", "some-one", "--only", "05", "--out", out], ["push", "--out", out]):
+    for words in (["build", "--user", "some-one", "--only", "05", "--no-wheel", "--out", out], ["push", "--out", out]):
         done = subprocess.run([*srkit, *words], capture_output=True, text=True, cwd=tmp_path)
         said += done.stdout + done.stderr
     assert "srkit: kaggle kernels push failed" in said or "settings/api" in said, said
@@ -182,19 +208,15 @@ def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path
         push(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize(
-    ("more", "internet"), [({}, True), ({"wheel": True}, False), ({"wheel": True, "profile": "gpu"}, True)]
-)
-def test_the_internet_is_on_only_where_it_is_needed(tmp_path, monkeypatch, more, internet):
-    monkeypatch.setattr(kaggle, "_wheel", lambda folder, user: folder)
-    build(tmp_path, "me", **{"profile": "smoke", "only": "00"} | more)
-    metadata = json.loads((tmp_path / "srkit-00-start-here" / "kernel-metadata.json").read_text())
-    assert metadata["enable_internet"] is internet
-    assert metadata["dataset_sources"] == ["me/srkit-wheel"] * bool(more)
+def test_without_an_attached_wheel_the_first_cell_says_what_to_attach_and_installs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SRKIT_INPUTS", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", kaggle.INSTALL], capture_output=True, text=True)
+    assert "attach the data set srkit-wheel by Add Input" in done.stderr
+    assert "pip" not in done.stdout
 
 
 def test_data_that_has_no_kaggle_set_is_fetched_by_the_first_cell(tmp_path):
-    build(tmp_path, "me", "smoke", data="div2k", only="01")
+    build(tmp_path, "me", "smoke", data="div2k", only="01", wheel=False)
     cell = json.loads(next(tmp_path.rglob("*.ipynb")).read_text())["cells"][1]
     assert "".join(cell["source"]).endswith("fetch('div2k')\n")
 
@@ -204,6 +226,11 @@ def test_wrong_names_are_refused_before_anything_is_written(tmp_path, wrong):
     with pytest.raises(SrkitError):
         build(tmp_path, **{"user": "me"} | wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_this_machine_is_no_data_for_kaggle(tmp_path):
+    with pytest.raises(SrkitError, match="is a folder of this machine: make it a data set of Kaggle"):
+        build(tmp_path / "out", "me", data=str(tmp_path))
 
 
 # Going on from the output of a session that was cut

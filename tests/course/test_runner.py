@@ -177,6 +177,11 @@ def test_a_chapter_is_read_without_running_it(tmp_path):
     write_notebook(tmp_path / "nb", "00_first", writes="WRITES = names()")
     with pytest.raises(SrkitError, match="computes something"):
         read_chapter(path)
+    path.write_text(
+        path.read_text().replace("names()", "[]").replace('"metadata": {"kernelspec"', '"metadata": {"none"')
+    )
+    with pytest.raises(SrkitError, match="does not say for which kernel it is"):
+        read_chapter(path)
     path.write_text('{"cells": [')
     with pytest.raises(SrkitError, match="not a readable notebook"):
         read_chapter(path)

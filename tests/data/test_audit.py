@@ -59,6 +59,12 @@ def test_grey_pictures_low_quality_and_files_that_do_not_open_are_named(folder):
     assert "text.jpg does not open" in said["look: does not open"]
 
 
+def test_few_bits_in_16_bit_files_are_named_with_the_white_level_that_is_likely(folder):
+    Image.fromarray(data.camera().astype(np.uint16) * 16).save(folder / "camera.png")  # 12 bits
+    said = dict(found(folder))
+    assert said["look: nearly black"] == "1 of 16 bits: camera.png; white is likely 4095 there"
+
+
 @pytest.mark.parametrize("quality", [25, 50, 75, 85, 92, 95, 100])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_the_quality_of_a_jpeg_is_what_pillow_was_asked_for(tmp_path, quality, mode):

@@ -8,16 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from srkit import training
 from srkit.cli import main
 from srkit.data import pairs
 from srkit.data.sources import find_images, find_photographs
-from srkit.dataset import Patches, decode
+from srkit.dataset import Patches, checked_validation, decode
 from srkit.evaluation import enlarge, lr_of, psnr_y
 from srkit.files import SrkitError
 from srkit.images import read_image, write_image
-from srkit.profiles import find_profile, fit
-from srkit.recipes import find_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,6 +45,12 @@ LAYOUTS = {
     "high and low": ("train/high_res/0.png", "train/low_res/0.png"),
     "GT": ("GTmod12/a b.png", "LRbicx4/a b.png"),
     "kinds of file": ("hr/photo.png", "lr/photo-x4.bmp"),
+    "words": ("high/0.png", "low/0.png"),
+    "one folder, Urban100": ("img_000_SRF_4_HR.png", "img_000_SRF_4_LR.png"),
+    "one folder, scale last": ("img_HR_x4.png", "img_LR_x4.png"),
+    "one folder, high and low": ("0_high.png", "0_low.png"),
+    "one folder, LR alone": ("train/baby.png", "train/baby_LR.png"),
+    "one folder, scale alone": ("0001.png", "0001x4.png"),
 }
 
 
@@ -56,6 +59,56 @@ def test_pairs_are_found_whatever_the_usual_names(tmp_path, layout):
     hr, lr = (tmp_path / name for name in LAYOUTS[layout])
     lay(tmp_path, *LAYOUTS[layout])
     assert find_images(tmp_path, 4) == ([hr], {hr: lr})
+
+
+@pytest.mark.parametrize(
+    "names", [("summit_high.png", "valley_low.png"), ("max.png", "max2.png"), ("a.png", "ax4.png")]
+)
+def test_pictures_that_are_no_pairs_by_their_names_and_sizes_are_all_hr(tmp_path, names):
+    for n, name in enumerate(names):
+        write_image(tmp_path / name, ramp(40, 50, n))
+    assert find_images(tmp_path) == ([tmp_path / name for name in names], {})
+
+
+def test_results_beside_pairs_in_one_folder_are_left_out_and_named(tmp_path):
+    lay(tmp_path, "img_1_SRF_4_HR.png", "img_1_SRF_4_LR.png")
+    write_image(tmp_path / "img_1_SRF_4_bicubic.png", ramp(98, 101, 9))
+    with pytest.warns(UserWarning, match=r"left out: 1 .*neither HR nor LR.*: img_1_SRF_4_bicubic\.png"):
+        hr, lr = find_images(tmp_path, 4)
+    assert [path.name for path in (*hr, *lr.values())] == ["img_1_SRF_4_HR.png", "img_1_SRF_4_LR.png"]
+
+
+def test_sizes_that_look_like_pairs_are_said_with_the_way_to_say_so(tmp_path):
+    lay(tmp_path, "large/a.png", "small/a.png", "large/b.png", "small/b.png")
+    with pytest.warns(
+        UserWarning, match=r"a\.png is 4 times as large as .*a\.png, as 1 more are: .*call their folders HR"
+    ):
+        assert len(find_images(tmp_path, 4)[0]) == 4
+
+
+def test_pairs_compare_upright_sizes(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn
+    hr = ramp(96, 120)
+    for kind in ("png", "jpg"):
+        write_image(tmp_path / kind / "lr" / "a.png", hr[::4, ::4])
+        (tmp_path / kind / "hr").mkdir()
+        Image.fromarray(np.rot90(hr)).save(tmp_path / kind / "hr" / f"a.{kind}", exif=exif)
+        ((large, small),) = find_images(tmp_path / kind, 4)[1].items()
+        assert np.abs(read_image(large)[::4, ::4].astype(int) - read_image(small)).mean() < 3
+
+
+def test_an_lr_file_that_does_not_open_is_named_and_the_rest_goes_on(tmp_path):
+    lay(tmp_path, *(f"{kind}/{n}.png" for n in range(4) for kind in ("hr", "lr")))
+    (tmp_path / "lr" / "1.png").write_bytes(b"")
+    whole = (tmp_path / "lr" / "2.png").read_bytes()
+    (tmp_path / "lr" / "2.png").write_bytes(whole[: len(whole) // 2])  # its header is sound
+    with pytest.warns(UserWarning, match=r"left out: 1 that do not open: 1\.png"):
+        found = find_photographs(tmp_path, 4)
+    assert [path.name for path in found.train] == ["0.png", "2.png"]
+    with pytest.warns(UserWarning, match=r"left out: .*lr/2\.png does not open"):
+        patches = Patches(decode(found.train), 4, 32, given=found.lr)
+    assert (len(patches.hr), len(patches.lr)) == (1, 1)
 
 
 def test_names_that_only_look_like_endings_stay_apart(tmp_path):
@@ -72,6 +125,30 @@ def test_train_and_val_keep_pictures_of_one_name_apart(tmp_path):
     assert (len(found.train), len(found.valid), len(found.lr)) == (3, 3, 6)
     assert all(hr.parent.parent == lr.parent.parent and hr.name == lr.name for hr, lr in found.lr.items())
     assert find_images(tmp_path, 4)[0] == list(found.valid), "what validates is what is scored"
+
+
+@pytest.mark.parametrize("low", ["train/LR/X4", "train_sharp_bicubic/X4"])
+def test_frames_of_one_name_in_many_clips_are_paired_clip_by_clip(tmp_path, low):
+    high = "train/HR" if "LR" in low else "train_sharp"
+    lay(
+        tmp_path,
+        *(
+            f"{side}/{clip:03}/{n:08}.png"
+            for clip in range(3)
+            for n in range(2)
+            for side in (f"HR/{high}", f"LR/{low}")
+        ),
+    )
+    _, found = find_images(tmp_path, 4)
+    assert len(found) == 6
+    assert all((hr.parent.name, hr.name) == (lr.parent.name, lr.name) for hr, lr in found.items())
+    assert all(read_image(hr)[0, 0, 2] == read_image(lr)[0, 0, 2] for hr, lr in found.items()), "blue says which"
+
+
+def test_clips_whose_folders_do_not_agree_are_left_out_and_never_mixed(tmp_path):
+    lay(tmp_path, *(f"{kind}{clip}/{n}.png" for clip in range(2) for n in range(2) for kind in ("HR/clip", "LR/x")))
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(SrkitError, match="no LR picture of"):
+        find_images(tmp_path, 4)
 
 
 def test_without_folders_of_both_kinds_there_are_no_pairs(tmp_path):
@@ -140,11 +217,6 @@ def test_the_fingerprint_knows_the_lr_pictures(tmp_path):
     assert find_photographs(tmp_path, 4).fingerprint != before
 
 
-def test_scales_by_brute_force():
-    assert pairs.ENDING.sub("", "0801x4m") == "0801"
-    assert pairs.ENDING.sub("", "img_001_SRF_4_LR") == "img_001"
-
-
 def test_given_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path):
     lay(tmp_path / "set", "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
     found = find_photographs(tmp_path / "set", 4)
@@ -158,7 +230,7 @@ def test_given_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path):
 def test_validation_shows_hr_and_given_lr_of_one_place(tmp_path):
     lay(tmp_path, "hr/a.png", "lr/a.png", "hr/b.png", "lr/b.png")
     found = find_photographs(tmp_path, 4)
-    ((hr, lr),) = training.validation(found, fit(find_recipe("bicubic_skip"), find_profile("smoke")), 1, 64)
+    ((hr, lr),) = checked_validation(found, 4, 1, 64)
     assert (hr.shape, lr.shape) == ((64, 64, 3), (16, 16, 3))
     assert np.array_equal(hr[::4, ::4], lr)
 

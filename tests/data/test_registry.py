@@ -72,6 +72,8 @@ class Host(BaseHTTPRequestHandler):
         body, status = self.server.files.get(name, b""), 200
         if how == "missing":
             return self.send_error(404)
+        if how == "silent":
+            return time.sleep(2)
         if how == "moved":
             self.send_response(302)
             self.send_header("Location", f"/good/{name}")
@@ -171,6 +173,7 @@ def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
         ("missing", "404"),
         ("cut", "the connection was cut after"),
         ("drip", "only .* bytes came in 0.5 s|timed out"),
+        ("silent", "timed out"),
         ("huge", "needs 2000000.0 GB .* make room, or name another disk by SRKIT_DATA"),
     ],
 )
@@ -212,15 +215,30 @@ OUTSIDE = {
     "dots.tar": tarred(PICTURES | {"set/../../evil.png": png(9)}, "w"),
     "absolute.tar.gz": tarred({"/tmp/evil.png": png(9)}),
     "link.tar.gz": tarred(PICTURES, links={"set/link": "/etc"}),
+    "link.tar": tarred(PICTURES, "w", {"set/link.png": "/etc/passwd"}),
 }
 
 
 @pytest.mark.parametrize("file", OUTSIDE)
-def test_an_archive_that_leads_out_of_its_folder_is_refused(host, places, file):
+def test_no_archive_writes_or_reads_outside_of_its_folder(host, places, file):
     host.files.update(OUTSIDE)
-    with pytest.raises(SrkitError, match=rf"{file} holds .*, which leads out of its folder"):
+    inside = {places / "data" / name for name in ("made", ".made-new")}  # whole, and half made
+    before = {path for path in places.rglob("*") if path.is_file()}
+    with contextlib.suppress(SrkitError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         download.fetch(record(host, "good", file=file))
-    assert not list(places.rglob("evil*"))
+    after = {
+        path for path in places.rglob("*") if path.is_file() and path.suffix not in (".lock", ".zip", ".gz", ".tar")
+    }
+    assert all(inside & set(path.parents) for path in after - before)
+    assert not [path for path in places.rglob("*") if path.is_symlink()]
+    assert not Path("/tmp/evil.png").exists()
+
+
+def test_a_tar_with_a_link_out_of_its_folder_is_refused(host, places):
+    host.files.update(OUTSIDE)
+    with pytest.raises(SrkitError, match=r"link\.tar is not to be trusted .*do not use this archive"):
+        download.fetch(record(host, "good", file="link.tar"))
     assert not (places / "data" / "made").exists()
 
 
@@ -233,6 +251,13 @@ def test_a_damaged_archive_is_named_and_fetched_anew(host, file, content):
         download.fetch(record(host, "good", file=file, md5=False))
     host.files[file] = good
     assert whole(download.fetch(record(host, "good", file=file, md5=False)))
+
+
+def test_an_archive_with_a_password_ends_in_one_sentence(host):
+    locked = host.files["set.zip"].replace(b"PK\3\4\x14\0\0", b"PK\3\4\x14\0\1")
+    host.files["set.zip"] = locked.replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1")
+    with pytest.raises(SrkitError, match=r"set\.zip .*password"):
+        download.fetch(record(host, "good"))
 
 
 def test_a_picture_that_does_not_open_is_named_left_out_and_counted(host):
@@ -314,13 +339,21 @@ def test_every_md5_of_the_table_is_one_and_every_archive_has_an_address():
     assert all(len(archive.md5) == 32 and int(archive.md5, 16) for archive in archives if archive.md5)
     assert all(url.startswith("https://") for archive in archives for url in archive.urls)
     assert len({archive.md5 for archive in archives if archive.md5}) == len([a for a in archives if a.md5])
-    assert len({md5 for both in registry.MD5.values() for md5 in both}) == 18
-    assert {archive.name for archive in archives} >= {f"DIV2K_valid_{what}.zip" for what in registry.MD5}
+    tracks = ["HR", *(f"LR_{track}_X{n}" for track in ("bicubic", "unknown") for n in (2, 3, 4)), "LR_mild", "LR_wild"]
+    wanted = {f"DIV2K_{side}_{track}.zip" for side in ("train", "valid") for track in tracks}
+    assert {archive.name for archive in archives if archive.name.startswith("DIV2K")} == wanted
     for each in NAMED.values():
         assert each.cite
         assert each.licence
         assert each.use in ("train", "test")
         assert all(part in NAMED for part in each.parts)
+
+
+def test_the_md5_sums_are_those_that_were_seen_elsewhere(shared):
+    facts = (shared / "README.md").read_text()
+    known = [archive.md5 for each in NAMED.values() for archive in each.archives if archive.md5]
+    assert len(known) == 20
+    assert all(md5 in facts for md5 in known)
 
 
 def test_an_explicit_path_comes_before_srkit_data_before_kaggles_inputs_before_data(places, monkeypatch):

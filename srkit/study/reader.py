@@ -1,0 +1,223 @@
+"""Reads a study's file, and refuses with the line whatever in it cannot be run as it stands."""
+
+import importlib.util
+import inspect
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from srkit.files import SrkitError
+from srkit.profiles import Profile, find_profile
+from srkit.recipes import Recipe, find_named, find_recipe
+from srkit.steps import PRECISIONS
+from srkit.study.plan import Entry, Study
+from srkit.study.variants import degradation, known, native, suited, update
+from srkit.training import train
+
+OURS = (
+    "scale",
+    "crop",
+    "batch",
+    "perceptual_weights",
+    "cache",
+    "runs",
+    "resume",
+    "force",
+    "device",
+    "max_minutes",
+    "on_log",
+)  # not a study's to say
+OPTIONS = {
+    name: each.annotation
+    for name, each in inspect.signature(train).parameters.items()
+    if each.kind is each.KEYWORD_ONLY and name not in OURS
+}
+STUDY = {"name": str, "about": str, "profile": str, "data": str | tuple[str, ...], "without": tuple[str, ...]}
+STUDY |= {"valid": tuple[str, ...], "min_side": int, "seeds": tuple[int, ...], "tests": tuple[str, ...]}
+STUDY |= {"against": str, "crops": tuple[str, ...], "threads": int} | OPTIONS
+ENTRY = {
+    "name": str,
+    "about": str,
+    "group": str,
+    "seeds": tuple[int, ...],
+    "profile": dict,
+    "set": dict,
+    "drop": tuple[str, ...],
+}
+SYSTEM = ENTRY | {"recipe": str, "scale": int, "degradation": str | dict, "degradations": tuple[str, ...]}
+VARIANT = ENTRY | {"base": str}
+
+
+def read_study(file: Path | str) -> Study:
+    """The study that a file declares. SrkitError, with the line, for whatever in it cannot be run as it stands."""
+    file = Path(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+        said = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SrkitError(
+            f"{file} does not open as a study's file ({error}): name one like studies/systems.toml."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SrkitError(f"{file.name}: {error}.") from error
+    return _Reader(file, text, said).study()
+
+
+class _Reader:
+    """Makes a study of what TOML said, and finds the line that an error is about."""
+
+    def __init__(self, file: Path, text: str, said: dict[str, Any]):
+        self.file, self.lines, self.said, self.at = file, text.splitlines(), said, ("[study]", 0)
+        self.entries: dict[str, Entry] = {}
+
+    def study(self) -> Study:
+        try:
+            return self._study()
+        except SrkitError as error:
+            raise SrkitError(f"{self.file.name}, line {self._line(str(error))}: {error}") from error
+
+    def _study(self) -> Study:
+        for name in self.said:
+            known(name, dict.fromkeys(("study", "profile", "system", "variant")), "a study's file")
+        head = _checked(self.said.get("study", {}), STUDY, "[study]")
+        for name in ("name", "profile", "data"):
+            if name not in head:
+                raise SrkitError(f"[study] has no {name}: write {name} = ... below it.")
+        _check_name(head["name"])
+        find_named("precision", head.get("precision", "fp32"), PRECISIONS)
+        profile = self._profile(head["name"], head.pop("profile"))
+        seeds = head.pop("seeds", ())
+        for table in self._tables("system", SYSTEM):
+            self._systems(table, profile, seeds)
+        for table in self._tables("variant", VARIANT):
+            base = self.entries.get(table["base"])
+            base = base or Entry(table["base"], self._recipe(table["base"]), profile, seeds)
+            self._add(table, replace(base, name=table["name"], base=base.name, seeds=seeds, group=""))
+        self.at = ("[study]", 0)
+        if not self.entries:
+            raise SrkitError("there is nothing to train: add a [[system]] or a [[variant]].")
+        against = head.setdefault("against", next(iter(self.entries)))
+        known(against, {**self.entries, "bicubic": None}, "this study")
+        options = {name: head.pop(name) for name in OPTIONS if name in head}
+        return Study(self.file.resolve(), entries=tuple(self.entries.values()), options=options, **head)
+
+    def _tables(self, kind: str, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for number, table in enumerate(self.said.get(kind, [])):
+            self.at = (f"[[{kind}]]", number)
+            checked = _checked(table, names, f"a [[{kind}]]")
+            for name in ("recipe",) if kind == "system" else ("name", "base"):
+                if name not in checked:
+                    raise SrkitError(f"this [[{kind}]] has no {name}: write {name} = ... below it.")
+            yield checked
+
+    def _profile(self, study: str, name: str) -> Profile:
+        if name == "smoke":
+            raise SrkitError(
+                "profile = 'smoke' proves that code runs, and its numbers mean nothing: take laptop or gpu."
+            )
+        profile, changes = find_profile(name), self.said.get("profile", {})
+        self.at = ("[profile]", 0) if changes else self.at
+        profile = update(profile, {"name": study, **changes} if changes else {}, "a profile")
+        self.at = ("[study]", 0)
+        return profile
+
+    def _systems(self, table: dict[str, Any], profile: Profile, seeds: tuple[int, ...]) -> None:
+        """A [[system]], once for each of its degradations; the recipe's own keeps the plain name."""
+        recipe = self._recipe(table["recipe"])
+        if "degradation" in table:
+            recipe = replace(recipe, degradation=degradation(table["degradation"]))
+        name = table.get("name", recipe.name)
+        for track in table.get("degradations", (None,)):
+            its = degradation(track) if track else recipe.degradation
+            called = name if its == recipe.degradation else f"{name}-{track}"
+            self._add(table, Entry(called, replace(recipe, degradation=its), profile, seeds, table.get("scale")))
+
+    def _add(self, table: dict[str, Any], entry: Entry) -> None:
+        """Keep an entry with what its table says, tried out; refuse one that has another's name, or is the very same.
+
+        What is set of the profile comes before the recipe is fitted to it, all else after.
+        """
+        changes = _flat(table.get("set", {}))
+        sizes = {name: value for name, value in changes.items() if name.startswith("profile.")}
+        sizes = table.get("profile", {}) | {name.removeprefix("profile."): value for name, value in sizes.items()}
+        profile = update(entry.profile, {"name": self.said["study"]["name"], **sizes} if sizes else {}, "a profile")
+        changes = {name: value for name, value in changes.items() if not name.startswith("profile.")}
+        entry = replace(
+            entry,
+            recipe=replace(entry.recipe, about=table.get("about", entry.recipe.about)),
+            profile=profile,
+            seeds=table.get("seeds", entry.seeds),
+            changes={**entry.changes, **changes},
+            drop=(*entry.drop, *table.get("drop", ())),
+            group=table.get("group", entry.group),
+        )
+        if not entry.seeds:
+            raise SrkitError(f"{entry.name} has no seeds: write seeds = [0] below [study].")
+        if len(set(entry.seeds)) < len(entry.seeds):
+            raise SrkitError(f"seeds of {entry.name} has one of them twice: leave it out.")
+        _check_name(entry.name)
+        if entry.name in self.entries or entry.name == "bicubic":
+            raise SrkitError(f"name {entry.name} is taken: give this one another.")
+        for other in self.entries.values():
+            if entry.essence == other.essence:
+                raise SrkitError(f"{entry.name} is the same as {other.name}: change something, or leave it out.")
+        self.entries[entry.name] = entry
+
+    def _recipe(self, text: str) -> Recipe:
+        """A built-in recipe by name, or one of a Python file beside the study: "my_recipes.py:NAME"."""
+        path, colon, name = text.rpartition(":")
+        if not colon:
+            return find_recipe(text)
+        return _recipe_of(self.file.parent / path, name)
+
+    def _line(self, message: str) -> int:
+        """Of the table in hand, the line that shares most words with the message."""
+        header, number = self.at
+        begins = [place for place, line in enumerate(self.lines) if line.replace(" ", "").startswith(header)]
+        start = begins[number] if begins else 0
+        end = start + 1
+        while end < len(self.lines) and not re.match(r"\s*\[(?!(system|variant)\.)", self.lines[end]):
+            end += 1
+        words = set(re.findall(r"\w+", message))
+        shared = [len(words & set(re.findall(r"\w+", line.partition("#")[0]))) for line in self.lines[start + 1 : end]]
+        return start + 1 + (1 + shared.index(max(shared)) if any(shared) else 0)
+
+
+def _checked(table: Mapping[str, Any], names: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """What a table says, as Python's values; SrkitError for a name or a kind of value that it does not take."""
+    found = {}
+    for name, value in table.items():
+        hint = known(name, names, what)
+        found[name] = value if hint is dict else suited(name, native(value), hint, least=0 if name == "seeds" else 1)
+    return found
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise SrkitError(f"name = {name!r} is to name a folder: use letters, digits and - + _ . in it.")
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Tables within tables as dotted names; one with a name in it is a whole part, and stays."""
+    found = {}
+    for name, value in table.items():
+        whole = not isinstance(value, dict) or "name" in value
+        found |= {before + name: value} if whole else _flat(value, f"{before}{name}.")
+    return found
+
+
+def _recipe_of(path: Path, name: str) -> Recipe:
+    """The recipe called `name` of a Python file. SrkitError where either is not there, or it is no recipe."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # it is anybody's code
+        raise SrkitError(f"recipe file {path.name} does not run ({type(error).__name__}: {error}).") from error
+    recipe = known(name, vars(module), path.name)
+    if not isinstance(recipe, Recipe):
+        raise SrkitError(f"{name} in {path.name} is a {type(recipe).__name__}, not a Recipe.")
+    return recipe

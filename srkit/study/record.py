@@ -1,0 +1,189 @@
+"""What a study keeps below figures/STUDY/: small files that its tables, figures and pages are drawn from.
+
+study.json      the systems in order, what each is compared with, and each run's record
+scores.csv      a line a system, seed, phase, protocol and test picture
+histories.csv   each run's history, thinned to some 200 lines
+crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.png of its own degradation
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from srkit.data.sources import find_images
+from srkit.degradations import BICUBIC
+from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
+from srkit.figures import busiest
+from srkit.files import SrkitError, replacing
+from srkit.generator import count_parameters
+from srkit.images import crop_at, crop_to_multiple, read_image, write_image
+from srkit.metrics import lpips_judge
+from srkit.runs import Run
+from srkit.study.plan import Planned, Study
+from srkit.study.scores import COMMON, FILES, OWN, protocols, set_name, task
+from srkit.study.variants import known
+from srkit.study.work import finished
+
+LINES = 200  # that a history is thinned to
+CROP = 96  # pixels of HR
+SCORES = ["psnr_y", "ssim_y", "lpips"]
+COLUMNS = ["system", "seed", "phase", "task", "set", "image", *SCORES]
+KEPT = ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision", "seconds")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A study as its folder of figures keeps it."""
+
+    folder: Path
+    study: dict[str, Any]
+    scores: pd.DataFrame
+    histories: pd.DataFrame
+
+    @property
+    def systems(self) -> list[str]:
+        """Those that have a finished run, in the file's order."""
+        here = {run["system"] for run in self.study["runs"]}
+        return [name for name in self.study["systems"] if name in here]
+
+    def run(self, system: str) -> dict[str, Any]:
+        """The record of a system's first run: its configuration, with system, hours, health and parameters."""
+        found = [run for run in self.study["runs"] if run["system"] == system]
+        if not found:
+            raise SrkitError(f"{self.folder} has no finished run of {system}: choose one of {', '.join(self.systems)}.")
+        return min(found, key=lambda run: run["seed"])
+
+    def own(self, system: str) -> pd.DataFrame:
+        """The scores of a system on the task that it was trained for."""
+        return self.scores[(self.scores["system"] == system) & (self.scores["task"] == self.run(system)["task"])]
+
+    def common(self) -> pd.DataFrame:
+        """The scores of all systems on the papers' bicubic LR, each at its own scale."""
+        return self.scores[self.scores["task"].str.endswith(f", {COMMON}")]
+
+
+def read_record(folder: Path | str) -> Record:
+    """The record in figures/STUDY/. SrkitError where there is none."""
+    folder = Path(folder)
+    try:
+        study = json.loads((folder / "study.json").read_text())
+        text = {"system": str, "phase": str, "set": str, "image": str}
+        scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values={"psnr_y": [""]})
+        for name in SCORES:
+            scores[name] = pd.to_numeric(scores[name], errors="coerce")
+        return Record(folder, study, scores, pd.read_csv(folder / "histories.csv", dtype={"system": str}))
+    except (OSError, ValueError, KeyError) as error:
+        raise SrkitError(f"{folder} keeps no study ({error}): make it with srkit study run FILE.") from error
+
+
+def collect(study: Study, runs: Path, folder: Path) -> Record:
+    """Write the record of what is finished of a study. SrkitError where nothing is."""
+    if not study.tests:
+        raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
+    done = [planned for planned in study.runs() if finished(planned, runs)]
+    if not done:
+        raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
+    order = {entry.name: place for place, entry in enumerate(study.entries)}
+    done.sort(key=lambda planned: (order[planned.system], planned.seed))
+    records, histories = [], []
+    for planned in done:
+        run = Run(runs / planned.folder)
+        config = run.config
+        if config["profile"] == "smoke":
+            raise SrkitError(
+                f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile."
+            )
+        record = {name: config[name] for name in KEPT if name in config}
+        record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
+        record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
+        record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
+        records.append(record | {"parameters": count_parameters(run.generator())})
+        histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
+    said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
+    said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
+    said["groups"] = {entry.name: entry.group for entry in study.entries}
+    said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
+    scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
+    crops = list(_crops(study, done, runs, folder / "crops"))
+    said["crops"] = crops
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
+        with replacing(folder / f"{name}.csv") as beside:
+            table.to_csv(beside, index=False, float_format="%.5g")
+    with replacing(folder / "study.json") as beside:
+        beside.write_text(json.dumps(said, indent=1) + "\n")
+    return read_record(folder)
+
+
+def thinned(history: pd.DataFrame) -> pd.DataFrame:
+    """Every n-th line of a history, so that some 200 are left, and every n-th of the validations."""
+    validated = history["psnr_y"].notna()
+    kept = [
+        rows.iloc[:: -(-len(rows) // (LINES // 2))] for rows in (history[validated], history[~validated]) if len(rows)
+    ]
+    return pd.concat([*kept, history.iloc[-1:]]).drop_duplicates("step").sort_values("step")
+
+
+def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
+    for planned in done:
+        run = source = Run(runs / planned.folder)
+        while source.done and "first_phase_from" in source.config:  # who trained the first phase has scored it
+            source = Run(runs / source.config["first_phase_from"])
+        first, rest = run.phases[:1], run.phases[1:]
+        for protocol, degradation in protocols(planned).items():
+            for holder, phases in ((source, first), (run, rest)):
+                if (holder.folder / FILES[protocol]).exists():
+                    rows = pd.read_csv(holder.folder / FILES[protocol]).rename(columns={"method": "phase"})
+                    rows = rows[rows["phase"].isin(phases)].assign(system=planned.system, seed=planned.seed)
+                    yield rows.assign(task=task(planned.recipe.scale, degradation))[COLUMNS]
+
+
+def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
+    """Bicubic on every task that a run has, scored once and kept beside the runs."""
+    tasks = {task(p.recipe.scale, each): (p.recipe.scale, each) for p in done for each in protocols(p).values()}
+    lpips = lpips_judge()
+    for name, (scale, degradation) in tasks.items():
+        how = {} if degradation == BICUBIC else {"degradation": degradation}
+        how |= {"csv": runs / f"bicubic-{re.sub('[^a-z0-9.]+', '-', name.lower())}.csv", "lpips": lpips}
+        for test in study.tests:
+            pictures, _ = find_images(study.place(test))
+            rows = evaluate({"bicubic": "bicubic"}, pictures, scale, set_name=set_name(study, test), **how)
+            yield rows.assign(system="bicubic", seed=0, phase="", task=name)[COLUMNS]
+
+
+def _crops(study: Study, done: list[Planned], runs: Path, folder: Path) -> Iterable[dict[str, Any]]:
+    """The square with the steepest edges of each picture to show, as HR and by each system's first seed."""
+    firsts = {planned.system: planned for planned in sorted(done, key=lambda planned: -planned.seed)}
+    firsts = {planned.system: planned for planned in done if firsts[planned.system] is planned}
+    networks = {name: Run(runs / planned.folder).generator() for name, planned in firsts.items()}
+    for name, path in shown_pictures(study).items():
+        hr = crop_to_multiple(read_image(path), lcm(*(planned.recipe.scale for planned in firsts.values())))
+        size = min(CROP, *hr.shape[:2])
+        corner = busiest(hr, size)
+        place = folder / name.rpartition(".")[0].replace("/", "-")
+        pictures = {"HR": hr}
+        for system, planned in firsts.items():
+            scale = planned.recipe.scale
+            for protocol, degradation in protocols(planned).items():
+                lr = lr_of(hr, scale, degradation)
+                end = "" if protocol == COMMON else f"-{OWN}"
+                pictures[system + end] = super_resolve(networks[system], lr)
+                pictures[f"bicubic-x{scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, scale)
+        for title, picture in pictures.items():
+            write_image(place / f"{title}.png", crop_at(picture, corner, size))
+        yield {"picture": name, "folder": place.name, "top": corner[0], "left": corner[1], "size": size}
+
+
+def shown_pictures(study: Study) -> dict[str, Path]:
+    """The test pictures that figures show, by SET/FILE: those that the study names, or the first of each set."""
+    sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
+    if not study.crops:
+        return {f"{name}/{pictures[0].name}": pictures[0] for name, pictures in sets.items()}
+    files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
+    return {name: known(name, files, "the study's test sets") for name in study.crops}

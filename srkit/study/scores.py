@@ -1,0 +1,72 @@
+"""Scores of a study's runs: on the degradation that each was trained for, and all on the bicubic one of the papers."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from srkit.data.sources import find_images
+from srkit.degradations import BICUBIC, DEGRADATIONS
+from srkit.evaluation import evaluate
+from srkit.metrics import lpips_judge
+from srkit.runs import Run
+from srkit.study.plan import Planned, Study
+
+COMMON, OWN = "bicubic", "own"  # the two protocols
+FILES = {COMMON: "scores.csv", OWN: "scores-own.csv"}
+
+
+def protocols(planned: Planned) -> dict[str, object]:
+    """The degradations that a run is scored on: the common one, and its own where that is another."""
+    own = planned.recipe.degradation
+    return {COMMON: BICUBIC} | ({} if own == BICUBIC else {OWN: own})
+
+
+def task(scale: int, degradation: object) -> str:
+    """A scale and a degradation in words: "x4, bicubic"; one without a name by its kind and a digest of all it says."""
+    named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
+    digest = hashlib.sha256(repr(degradation).encode()).hexdigest()[:6]
+    return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
+
+
+def set_name(study: Study, test: str) -> str:
+    return Path(study.place(test)).name
+
+
+def score_one(planned: Planned, runs_folder: Path | str, device: str | None = None) -> None:
+    """Score each phase of a finished run on the study's test pictures, into scores.csv and scores-own.csv beside it.
+
+    Rows have the phase as their method. A first phase that was taken from another run is scored there. What is scored
+    already is not done again.
+    """
+    run = Run(Path(runs_folder) / planned.folder)
+    if is_scored(planned, run):
+        return
+    lpips = lpips_judge(device or "cpu")
+    networks = {phase: run.generator(phase).to(device or "cpu") for phase in own_phases(run)}
+    for protocol, degradation in protocols(planned).items():
+        how = {} if protocol == COMMON else {"degradation": degradation}
+        for test in planned.study.tests:
+            pictures, _ = find_images(planned.study.place(test))
+            path = run.folder / FILES[protocol]
+            name = set_name(planned.study, test)
+            evaluate(networks, pictures, run.scale, set_name=name, lpips=lpips, csv=path, **how)
+
+
+def own_phases(run: Run) -> list[str]:
+    """The phases that this run trained itself."""
+    return run.phases[1:] if "first_phase_from" in run.config else run.phases
+
+
+def is_scored(planned: Planned, run: Run) -> bool:
+    """Whether every phase has been scored on every test set since its weights were written."""
+    wanted = {(set_name(planned.study, test), phase) for test in planned.study.tests for phase in own_phases(run)}
+    newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
+    for protocol in protocols(planned) if wanted else ():
+        path = run.folder / FILES[protocol]
+        if not path.exists() or path.stat().st_mtime < newest:
+            return False
+        found = pd.read_csv(path)[["set", "method"]]
+        if not wanted <= set(found.itertuples(index=False, name=None)):
+            return False
+    return True

@@ -1,0 +1,216 @@
+"""A study's tables: mean and standard deviation over seeds, paired tests over pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from srkit.files import replacing
+from srkit.study.record import SCORES, Record
+from srkit.tables import SHOWN, paired_test, protocol, tex
+
+
+def last_phases(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each system, the rows of its last phase."""
+    last = rows.groupby("system")["phase"].transform("last")
+    return rows[rows["phase"] == last]
+
+
+def means(rows: pd.DataFrame) -> pd.DataFrame:
+    """A line a set, task and system: seeds, pictures, and each score's mean over both with _std over the seeds' means.
+
+    The deviation is the sample's, with seeds - 1 in its denominator (Bessel); of one seed there is none, NaN.
+    """
+    keys = ["set", "task", "system"]
+    by_seed = rows.groupby([*keys, "seed"], sort=False)[SCORES].mean().groupby(keys, sort=False)
+    table = by_seed.mean().join(by_seed.std(ddof=1).add_suffix("_std"))
+    images = rows.groupby(keys, sort=False)["image"].nunique()
+    return table.assign(seeds=by_seed.size(), images=images).reset_index()
+
+
+def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -> pd.DataFrame:
+    """`means` with what each system gains over the one that it is compared with, and how likely chance alone does that.
+
+    against: by system. Columns: against; psnr_y_gain in dB and lpips_gain, each with its _p: `srkit.tables.paired_test`
+    of the pictures, each scored by its mean over the seeds; then Holm's correction within a set and task (Holm 1979,
+    Scandinavian Journal of Statistics 6(2)).
+    """
+    pictures = rows.groupby(["set", "task", "system", "image"])[SCORES].mean()
+    lines = []
+    for row in table.itertuples():
+        other = against.get(row.system, "")
+        line = {"against": "–"}
+        if other != row.system and (row.set, row.task, other) in pictures.index:
+            ours, theirs = (pictures.loc[row.set, row.task, name] for name in (row.system, other))
+            both = ours.join(theirs.add_suffix("_other")).dropna(subset=["psnr_y", "psnr_y_other"])
+            line = {"against": other}
+            for score in ("psnr_y", "lpips"):
+                pair = both[[score, f"{score}_other"]].to_numpy().T
+                if np.isfinite(pair).all():
+                    line |= {f"{score}_gain": float((pair[0] - pair[1]).mean()), f"{score}_p": paired_test(*pair)}
+        lines.append(line)
+    table = table.join(pd.DataFrame(lines, index=table.index))
+    for column in [name for name in table if name.endswith("_p")]:
+        table[column] = table.groupby(["set", "task"])[column].transform(holm)
+    return table
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Holm's step-down correction of several p: the k-th smallest of m times m - k + 1, never falling, at most 1."""
+    known = p.dropna().sort_values()
+    factors = np.arange(len(known), 0, -1)
+    return (known * factors).cummax().clip(upper=1).reindex(p.index)
+
+
+def common_table(record: Record) -> pd.DataFrame:
+    """Every system on the papers' bicubic LR, with what it is compared with in the study."""
+    rows = _in_order(record, last_phases(record.common()))
+    return compared(rows, means(rows), record.study["against"])
+
+
+def own_table(record: Record) -> pd.DataFrame:
+    """Every system on the task that it was trained for, compared with bicubic on the same."""
+    own = [last_phases(record.own(name)) for name in record.systems]
+    tasks = {record.run(name)["task"] for name in record.systems}
+    bicubic = record.scores[(record.scores["system"] == "bicubic") & record.scores["task"].isin(tasks)]
+    rows = _in_order(record, pd.concat([bicubic, *own]))
+    return compared(rows, means(rows), dict.fromkeys(record.systems, "bicubic"))
+
+
+def runs_table(record: Record) -> pd.DataFrame:
+    """A line a run: what it was trained on and for how long. hours: of this run, without a first phase it was given."""
+    lines = []
+    for run in record.study["runs"]:
+        steps = {f"{phase['name']}_steps": phase["steps"] for phase in run["recipe"]["phases"]}
+        line = {
+            "system": run["system"],
+            "seed": run["seed"],
+            "task": run["task"],
+            "parameters": run["parameters"],
+        } | steps
+        line |= {"batch": run["recipe"]["batch"], "crop": run["recipe"]["crop"], "hours": run.get("seconds", 0) / 3600}
+        line |= {"device": run.get("device", ""), "precision": run.get("precision", ""), "threads": run["threads"]}
+        line |= {"photographs": run["data"]["train"], "data": f"{run['data']['name']} {run['data']['fingerprint']}"}
+        lines.append(line | {"first_phase_from": run["first_phase_from"] or ""})
+    return pd.DataFrame(lines)
+
+
+def unlike(record: Record, systems: list[str] | None = None) -> str:
+    """What is not the same in all runs, in words; empty where data, steps, profile, precision and device all are."""
+    runs = [run for run in record.study["runs"] if not systems or run["system"] in systems]
+    told = {
+        "photographs": lambda run: f"{run['data']['name']} ({run['data']['fingerprint']})",
+        "profile": lambda run: run["profile"],
+        "steps": lambda run: " + ".join(f"{phase['steps']:,} {phase['name']}" for phase in run["recipe"]["phases"]),
+        "precision": lambda run: run.get("precision", "fp32"),
+        "device": lambda run: run.get("device", "cpu"),
+        "VGG": lambda run: run["perceptual_weights"],
+    }
+    sentences = []
+    for what, value in told.items():
+        by_value: dict[str, list[str]] = {}
+        for run in runs:
+            by_value.setdefault(value(run), []).append(run["system"])
+        if len(by_value) > 1:
+            parts = (f"{value} ({', '.join(dict.fromkeys(names))})" for value, names in by_value.items())
+            sentences.append(f"{what}: {'; '.join(parts)}")
+    return f"Not alike in {'. '.join(sentences)}." if sentences else ""
+
+
+def made(record: Record, systems: list[str] | None = None) -> str:
+    """What made the numbers, for captions: study, profile, steps, photographs, seeds; and what is not alike."""
+    runs = [run for run in record.study["runs"] if not systems or run["system"] in systems]
+    first = runs[0]
+    seeds = sorted({run["seed"] for run in runs})
+    text = f"Study {record.study['name']}: {first['profile']} profile, {first['data']['train']:,} photographs"
+    text += f" ({first['data']['name']}), seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
+    if any(
+        loss.get("weights") == "random" for run in runs for phase in run["recipe"]["phases"] for loss in phase["losses"]
+    ):
+        text += " VGG with random weights."
+    missing = record.study["planned"] - len(record.study["runs"])
+    text += f" {missing} of {record.study['planned']} runs are not done yet." if missing else ""
+    return f"{text} {unlike(record, systems)}".strip()
+
+
+def caption(record: Record, table: pd.DataFrame) -> str:
+    """What stands under a table."""
+    scales = " or ".join(sorted({task[1] for task in table["task"]}))
+    text = f"{protocol(scales)}; means over the pictures and seeds, ± the standard deviation over seeds where there are"
+    text += " several. Gain and p: against the system named, paired permutation test over pictures, Holm's correction."
+    return f"{text} LPIPS (AlexNet): lower is better. {made(record)}"
+
+
+def cells(table: pd.DataFrame, bold: str) -> pd.DataFrame:
+    """The table as text: rounded to what its title says, the best of each set and task marked by `bold`."""
+    shown = {"set": table["set"], "task": table["task"], "system": table["system"]}
+    shown["seeds"] = [
+        "–" if name == "bicubic" else str(count) for name, count in zip(table["system"], table["seeds"], strict=True)
+    ]
+    for column in [name for name in SCORES if table[name].notna().any()]:
+        title, digits, sign = SHOWN[column]
+        best = (sign * table[column].round(digits)).groupby([table["set"], table["task"]]).transform("max")
+        shown[title] = [
+            "–"
+            if np.isnan(mean)
+            else (bold if sign * round(mean, digits) == top else "{}").format(f"{mean:.{digits}f}")
+            + ("" if np.isnan(spread) else f" ± {spread:.{digits}f}")
+            for mean, spread, top in zip(table[column], table[f"{column}_std"], best, strict=True)
+        ]
+    if "psnr_y_p" in table:
+        shown["against"] = table["against"]
+        for score, digits in (("psnr_y", 2), ("lpips", 3)):
+            if f"{score}_p" in table:
+                title = SHOWN[score][0].removesuffix(" (dB)")
+                both = zip(table[f"{score}_gain"], table[f"{score}_p"], strict=True)
+                shown[f"gain in {title} (p)"] = [
+                    "–" if np.isnan(p) else f"{gain:+.{digits}f} ({f'{p:.3f}' if p >= 0.001 else '<0.001'})"
+                    for gain, p in both
+                ]
+    return pd.DataFrame(shown)
+
+
+def write_tables(record: Record) -> list[Path]:
+    """common, own and runs, each as .csv and .md, the first two as .tex; the paths."""
+    paths = []
+    for name, table in (("common", common_table(record)), ("own", own_table(record))):
+        text, words = cells(table, "**{}**"), caption(record, table)
+        body = cells(table.map(lambda x: tex(x) if isinstance(x, str) else x), r"\textbf{{{}}}")
+        body = body.map(lambda cell: cell.replace("±", r"$\pm$").replace("<", "$<$").replace("–", "--"))
+        latex = body.rename(columns=tex).style.hide(axis="index")
+        latex = latex.to_latex(
+            hrules=True, caption=tex(words), label=f"tab:{record.study['name']}-{name}", position="tbp"
+        )
+        latex = latex.replace(r"[tbp]", r"[tbp]\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+        paths += _write(record.folder / name, table, f"{as_markdown(text)}\n{words}\n", latex)
+    table = runs_table(record)
+    text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
+    for name in [name for name in table if name.endswith("_steps")]:
+        text[name] = ["–" if np.isnan(cell) else f"{cell:,.0f}" for cell in table[name]]
+    return paths + _write(record.folder / "runs", table, f"{as_markdown(text.astype(str))}\n{made(record)}\n")
+
+
+def _in_order(record: Record, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows by set, as the study names them, then task, then bicubic and the systems in the file's order."""
+    order = {name: place for place, name in enumerate(["bicubic", *record.systems])}
+    sets = {name: place for place, name in enumerate(record.study["tests"])}
+    keys = rows.assign(a=rows["set"].map(sets), b=rows["system"].map(order))
+    return keys.sort_values(["a", "task", "b"], kind="stable")[list(rows)]
+
+
+def as_markdown(text: pd.DataFrame) -> str:
+    """A table of texts as Markdown."""
+    lines = [list(text), ["---"] * text.shape[1], *text.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _write(path: Path, table: pd.DataFrame, markdown: str, latex: str | None = None) -> list[Path]:
+    paths = []
+    texts = {".csv": table.to_csv(index=False, float_format="%.6g"), ".md": markdown} | (
+        {".tex": latex} if latex else {}
+    )
+    for kind, text in texts.items():
+        paths.append(path.with_name(path.name + kind))
+        with replacing(paths[-1]) as beside:
+            beside.write_text(text, encoding="utf-8")
+    return paths

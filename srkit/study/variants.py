@@ -1,0 +1,200 @@
+"""One recipe made into another by dotted names: "generator.norm", "phases.gan.losses.adversarial.weight"."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from srkit import degradations, discriminator, generator, losses
+from srkit.files import SrkitError
+from srkit.recipes import Phase, Recipe, options
+
+FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
+
+
+def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """The recipe with each change made, those of its networks first, and what `drop` names taken out of it.
+
+    A name is a field of the recipe ("batch"), an option of a part ("generator.norm", "degradation.sigma"), a field of a
+    phase ("phases.gan.lr"), a loss by its term ("phases.gan.losses.pixel"), an option of it or its weight. The value of
+    a whole part is a table with its name, {"name": "RRDBNet", "blocks": 4}, or the name alone; "none" stands for None.
+    drop: phases and losses. Raises SrkitError for a name or a value that does not fit.
+    """
+    for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
+        try:
+            recipe = _vary(recipe, path, native(changes[path]))
+        except SrkitError as error:
+            said = str(error).removeprefix(f"{recipe.name}: ")
+            raise SrkitError(said if path in said else f"{path}: {said}") from error
+    for path in drop:
+        recipe = _drop(recipe, path)
+    return recipe
+
+
+def degradation(value: Any) -> Any:
+    """A degradation by its short name, such as "wild", or as a table, {"name": "BlurDown", "sigma": 2.0}."""
+    if isinstance(value, str) and value in degradations.DEGRADATIONS:
+        return degradations.DEGRADATIONS[value]
+    if isinstance(value, str) and not hasattr(degradations, value):
+        raise SrkitError(f"degradation {value!r} is not known: choose one of {', '.join(degradations.DEGRADATIONS)}.")
+    return _record("degradation", value, _classes(degradations))
+
+
+def update(record: Any, changes: Mapping[str, Any], what: str) -> Any:
+    """A dataclass with some fields changed, each checked against its type. what: how an error calls it."""
+    hints = {field.name: field.type for field in fields(record)}
+    for name, value in changes.items():
+        record = replace(record, **{name: suited(f"{what}.{name}", native(value), known(name, hints, what))})
+    return record
+
+
+def known(name: str, names: Mapping[str, Any], what: str) -> Any:
+    """names[name]; SrkitError with the nearest names, or all of them, where there is none such."""
+    if name in names:
+        return names[name]
+    near = get_close_matches(name, names, 1)
+    way = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
+    raise SrkitError(f"{what} has no {name!r}: {way}")
+
+
+def suited(path: str, value: Any, hint: Any, least: int = 1) -> Any:
+    """The value, where it is of the kind that a field takes: whole numbers from `least` on, others from 0, finite."""
+    if not _suits(value, hint):
+        kind = " or ".join(map(repr, get_args(hint))) if get_origin(hint) is Literal else _in_words(hint)
+        raise SrkitError(f"{path} = {value!r} does not fit: it takes {kind}.")
+    numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if type(n) in (int, float)]
+    least = 0 if "float" in str(hint) else least
+    if not all(least <= n < math.inf for n in numbers):
+        raise SrkitError(f"{path} = {value!r} is out of range: give a number of {least} or more.")
+    return value
+
+
+def _vary(recipe: Recipe, path: str, value: Any) -> Recipe:
+    head, _, rest = path.partition(".")
+    if head == "phases" and rest:
+        name, _, rest = rest.partition(".")
+        phase = known(name, {phase.name: phase for phase in recipe.phases}, f"{recipe.name}'s phases")
+        changed = _vary_phase(phase, rest, value, path)
+        return replace(recipe, phases=tuple(changed if each is phase else each for each in recipe.phases))
+    names = {field.name: field.type for field in fields(Recipe) if field.name not in FIXED}
+    known(head, names, "a recipe")
+    part = getattr(recipe, head)
+    if head == "degradation":
+        return replace(recipe, degradation=update(part, {rest: value}, head) if rest else degradation(value))
+    if head in ("generator", "discriminator"):
+        room = _classes(generator if head == "generator" else discriminator)
+        return replace(recipe, **{head: _option(part, rest, value, path) if rest else _part(head, value, room)})
+    if rest:
+        raise SrkitError(f"{head} has no parts: write {head} alone.")
+    return replace(recipe, **{head: suited(path, value, names[head])})
+
+
+def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
+    head, _, rest = rest.partition(".")
+    if head != "losses" or not rest:
+        hints = {field.name: field.type for field in fields(Phase) if field.name not in ("name", "losses")}
+        return replace(phase, **{head: suited(path, value, known(head, hints, "a phase"))})
+    term, _, option = rest.partition(".")
+    room = {name: loss for name, loss in _classes(losses).items() if hasattr(loss, "term")}
+    here = {loss.term: loss for loss in phase.losses}
+    if option:
+        loss = known(term, here, f"phase {phase.name}")
+        new, weight = loss, phase.losses[loss]
+        if option == "weight":
+            weight = suited(path, value, float)
+        else:
+            new = update(loss, {option: value}, f"phases.{phase.name}.losses.{term}")
+    else:
+        table = {"name": value} if isinstance(value, str) else dict(value)
+        loss = here.get(term)
+        weight = suited(f"{path}.weight", table.pop("weight", phase.losses.get(loss)), float)
+        new = _record("loss", table, room)
+        if new.term != term:
+            raise SrkitError(f"{type(new).__name__} is no {term} loss: write phases.{phase.name}.losses.{new.term}.")
+    kept = {new if each is loss else each: weight if each is loss else old for each, old in phase.losses.items()}
+    return replace(phase, losses=kept if loss else kept | {new: weight})
+
+
+def _drop(recipe: Recipe, path: str) -> Recipe:
+    head, _, rest = path.partition(".")
+    name, _, rest = rest.partition(".")
+    if head != "phases" or not name or (rest and not rest.startswith("losses.")):
+        raise SrkitError(f"{path} cannot be dropped: name a phase (phases.psnr) or a loss (phases.gan.losses.pixel).")
+    phase = known(name, {phase.name: phase for phase in recipe.phases}, f"{recipe.name}'s phases")
+    kept = tuple(each for each in recipe.phases if each is not phase)
+    if rest:
+        loss = known(rest.removeprefix("losses."), {loss.term: loss for loss in phase.losses}, f"phase {name}")
+        fewer = replace(phase, losses={each: weight for each, weight in phase.losses.items() if each is not loss})
+        kept = tuple(fewer if each is phase else each for each in recipe.phases)
+    if not kept or not all(each.losses for each in kept):
+        raise SrkitError(f"without {path} there is nothing left to train with: leave it in.")
+    return replace(recipe, phases=kept)
+
+
+def _part(what: str, value: Any, room: Mapping[str, type]) -> partial:
+    table = {"name": value} if isinstance(value, str) else dict(value)
+    part = partial(known(table.pop("name", None), room, f"srkit.{what}"))
+    for name, each in table.items():
+        part = _option(part, name, each, f"{what}.{name}")
+    return part
+
+
+def _option(part: partial | None, name: str, value: Any, path: str) -> partial:
+    if part is None:
+        raise SrkitError(f"{path}: this recipe has no {path.partition('.')[0]}: name a whole one first.")
+    known(name, options(part), part.func.__name__)
+    hint = inspect.signature(part.func).parameters[name].annotation
+    return partial(part.func, **part.keywords | {name: suited(path, value, hint)})
+
+
+def _record(what: str, value: Any, room: Mapping[str, type]) -> Any:
+    table = {"name": value} if isinstance(value, str) else dict(value)
+    return update(known(table.pop("name", None), room, f"srkit's list of {what}s")(), table, what)
+
+
+def _classes(module: Any) -> dict[str, type]:
+    own = {
+        name: cls for name, cls in vars(module).items() if inspect.isclass(cls) and cls.__module__ == module.__name__
+    }
+    return {name: cls for name, cls in own.items() if is_dataclass(cls) or "scale" in inspect.signature(cls).parameters
+            or "crop" in inspect.signature(cls).parameters}  # fmt: skip
+
+
+def native(value: Any) -> Any:
+    """TOML's value as Python's: a list is a tuple, "none" is None."""
+    if isinstance(value, list):
+        return tuple(map(native, value))
+    if isinstance(value, dict):
+        return {name: native(each) for name, each in value.items()}
+    return None if value == "none" else value
+
+
+def _suits(value: Any, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_suits(value, each) for each in args)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        each = args[:1] * len(value) if isinstance(value, tuple) and args[-1] is Ellipsis else args
+        return isinstance(value, tuple) and len(each) == len(value) and all(map(_suits, value, each))
+    if hint in (None, type(None)):
+        return value is None
+    if hint in (int, float):
+        return type(value) is int or (hint is float and type(value) is float)
+    return isinstance(value, origin or hint)
+
+
+def _in_words(hint: Any) -> str:
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): '"none"'}
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_in_words, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return f"a list of {_in_words(get_args(hint)[0]).removeprefix('a ')}s"
+    return words.get(hint, str(hint))

@@ -1,0 +1,123 @@
+"""One training step against closed forms: what each number in it does to the gradient."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from test_training import TINY
+from torch import nn
+
+from srkit.losses import Adversarial, Wasserstein, slope_between
+from srkit.profiles import fit
+from srkit.recipes import RECIPES
+from srkit.steps import Learner, gradient_shares, learning_rate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def learner(name="wgan_gp", **changed):
+    recipe = replace(fit(RECIPES[name], TINY), **changed)
+    going = Learner(recipe)
+    going.begin(recipe.phases[-1])
+    return going, recipe.phases[-1]
+
+
+def batch(recipe, count=2):
+    torch.manual_seed(3)
+    hr = torch.rand(count, 3, recipe.crop, recipe.crop)
+    return nn.functional.avg_pool2d(hr, recipe.scale), hr
+
+
+def with_linear_critic(going):
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 1, bias=False))
+    going.discriminator = critic
+    going.d_optimizer = torch.optim.Adam(critic.parameters(), 0.0)
+    return critic[1].weight
+
+
+@pytest.mark.parametrize("penalty", [10.0, 3.0])
+def test_the_critics_gradient_has_the_penalty_with_its_weight(penalty):
+    going, _ = learner()
+    weight = with_linear_critic(going)
+    hr, sr = torch.rand(2, 4, 3, 8, 8)
+    going._discriminator_step(Wasserstein(penalty=penalty), [(sr, hr)])
+    norm = weight.norm()  # of a linear critic's gradient, everywhere
+    apart = (sr - hr).flatten(1).mean(0)
+    expected = apart + penalty * 2 * (norm - 1) * weight[0] / norm
+    torch.testing.assert_close(weight.grad[0], expected)
+
+
+def test_without_a_penalty_the_discriminators_gradient_is_its_losss_alone():
+    going, _ = learner()
+    weight = with_linear_critic(going)
+    hr, sr = torch.rand(2, 4, 3, 8, 8)
+    going._discriminator_step(Adversarial("vanilla"), [(sr, hr)])
+    real, fake = (x.flatten(1) @ weight[0] for x in (hr, sr))
+    by_hand = (torch.sigmoid(fake)[:, None] * sr.flatten(1) - torch.sigmoid(-real)[:, None] * hr.flatten(1)).mean(0)
+    torch.testing.assert_close(weight.grad[0], by_hand)
+
+
+def test_each_picture_has_its_own_point_between_hr_and_sr():
+    hr, sr = torch.ones(64, 3, 4, 4), torch.zeros(64, 3, 4, 4)
+    half_square = lambda x: x.square().flatten(1).sum(1) / 2  # noqa: E731  its gradient is the point itself
+    where = slope_between(half_square, hr, sr).detach() / math.sqrt(48)  # 0 at SR, 1 at HR
+    assert where.min() >= 0
+    assert where.max() <= 1
+    assert len(where.unique()) == 64
+    assert where.std() == pytest.approx(math.sqrt(1 / 12), abs=0.06), "evenly between the two"
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e6, None])
+def test_the_generators_gradient_is_clipped_to_its_norm(clip):
+    going, phase = learner("srresnet")
+    logged = going.step(replace(phase, clip=clip), *batch(going.recipe), 0.0)["grad_norm"]
+    after = nn.utils.get_total_norm([p.grad for p in going.generator.parameters()])
+    assert after == pytest.approx(min(float(logged), clip or math.inf), rel=1e-4)
+    assert logged > 1e-2
+
+
+def test_the_two_networks_learn_at_their_own_rates():
+    going, phase = learner("srgan")
+    going.step(replace(phase, lr=1e-4, d_lr=2e-5), *batch(going.recipe), 5e-5)
+    assert going.g_optimizer.param_groups[0]["lr"] == pytest.approx(5e-5)
+    assert going.d_optimizer.param_groups[0]["lr"] == pytest.approx(1e-5)
+    assert learning_rate(replace(phase, schedule="constant", lr=1e-4), 3) == 1e-4
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_generator_learns_every_critic_steps_th_step(number):
+    going, phase = learner("wgan_gp")
+    before = [p.clone() for p in going.generator.parameters()]
+    terms = going.step(phase, *batch(going.recipe), 1e-3, number)
+    moved = any(not torch.equal(a, b) for a, b in zip(before, going.generator.parameters(), strict=True))
+    assert moved == ("pixel" in terms) == (number == 4)
+    assert "discriminator" in terms
+
+
+def test_shares_are_the_norms_of_the_weighted_gradients_at_sr():
+    sr = torch.rand(2, 3, 4, 4, requires_grad=True)
+    ways = torch.rand(2, 2, 3, 4, 4)
+    shares = gradient_shares({"pixel": 3 * (sr * ways[0]).sum(), "adversarial": -(sr * ways[1]).sum()}, sr)
+    norms = 3 * ways[0].norm(), ways[1].norm()
+    assert float(shares["share_pixel"]) == pytest.approx(float(norms[0] / sum(norms)), rel=1e-5)
+    assert float(shares["share_adversarial"]) == pytest.approx(float(norms[1] / sum(norms)), rel=1e-5)
+
+
+def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
+    plain, phase = learner("srgan")
+    asked, _ = learner("srgan")
+    lr, hr = batch(plain.recipe)
+    without, with_shares = plain.step(phase, lr, hr, 1e-3), asked.step(phase, lr, hr, 1e-3, balance=True)
+    assert not [name for name in without if name.startswith("share_")]
+    assert sum(float(v) for k, v in with_shares.items() if k.startswith("share_")) == pytest.approx(1)
+    for a, b in zip(plain.generator.parameters(), asked.generator.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_adversarial_loss_is_not_rounded_to_16_bits():
+    going, phase = learner("srgan")
+    half = Learner(going.recipe, precision="bf16")
+    half.begin(phase)
+    value = float(half.step(phase, *batch(going.recipe, 3), 0.0)["adversarial"])
+    assert value != float(torch.tensor(value).bfloat16())

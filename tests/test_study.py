@@ -1,0 +1,494 @@
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srkit.degradations import WILD
+from srkit.files import SrkitError
+from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
+from srkit.profiles import PROFILES, fit
+from srkit.recipes import RECIPES, describe
+from srkit.runs import Run
+from srkit.study import read_study, train_one
+from srkit.study.__main__ import main
+from srkit.study.figures import losses_by_epoch
+from srkit.study.page import system_page
+from srkit.study.record import collect, read_record, thinned
+from srkit.study.report import redraw
+from srkit.study.tables import common_table, compared, holm, means, own_table, unlike
+from srkit.study.variants import vary
+from srkit.study.work import claim, share, startable, status, submit_study
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = """
+[study]
+name = "tiny"
+profile = "laptop"
+data = "starter"
+seeds = [0, 1]
+tests = ["pictures"]
+
+[profile]
+psnr_steps = 4
+gan_steps = 2
+batch = 2
+crop = 32
+channels = 4
+blocks = 1
+width = 4
+dense = 8
+log_every = 1
+validate_every = 2
+validate_on = [1, 48]
+compile = false
+perceptual_weights = "random"
+
+[[system]]
+recipe = "srresnet"
+
+[[system]]
+recipe = "my_recipes.py:GAN"
+
+[[system]]
+recipe = "div2k_x2"
+name = "wild"
+degradation = "wild"
+seeds = [0]
+"""
+MINE = """
+from dataclasses import replace
+from srkit.losses import Adversarial, Pixel
+from srkit.recipes import SRGAN
+phase = replace(SRGAN.phases[1], losses={Pixel("mse"): 1.0, Adversarial(): 1e-3})
+GAN = replace(SRGAN, name="gan", phases=(SRGAN.phases[0], phase))
+NOT = 3
+"""
+VARIANT = '\n[[variant]]\nname = "hinge"\nbase = "gan"\nset = { %s }\n'
+HINGE = '"phases.gan.losses.adversarial" = { name = "Adversarial", kind = "hinge" }'
+
+
+def written(folder: Path, text: str = TINY) -> Path:
+    """A study's file in a folder, with the recipes and the test pictures that it names."""
+    from srkit.images import write_image
+
+    (folder / "my_recipes.py").write_text(MINE)
+    for name, seed in (("a", 0), ("b", 1)):
+        noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+        write_image(folder / "pictures" / f"{name}.png", noise.repeat(8, 0).repeat(8, 1))
+    (folder / "tiny.toml").write_text(text)
+    return folder / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The tiny study, all of it trained and scored in this process, and its record."""
+    from srkit.study.scores import score_one
+
+    folder = tmp_path_factory.mktemp("study")
+    study = read_study(written(folder, TINY + VARIANT % HINGE))
+    for planned in study.runs():
+        train_one(planned, folder / "runs")
+        score_one(planned, folder / "runs")
+    return study, folder, collect(study, folder / "runs", folder / "figures")
+
+
+def test_a_study_means_each_system_times_its_seeds(tmp_path):
+    study = read_study(written(tmp_path))
+    runs = study.runs()
+    assert [(p.system, p.seed) for p in runs] == [
+        ("srresnet", 0), ("gan", 0), ("wild", 0), ("srresnet", 1), ("gan", 1),
+    ]  # fmt: skip
+    assert [p.folder for p in runs[:3]] == ["srresnet-tiny-s0", "gan-tiny-s0", "wild-tiny-s0"]
+    srresnet, gan, wild = runs[:3]
+    assert srresnet.first_phase == gan.first_phase != wild.first_phase
+    assert (wild.recipe.degradation, wild.recipe.scale, wild.recipe.crop) == (WILD, 2, 32)
+    expected = fit(
+        RECIPES["srresnet"], replace(PROFILES["laptop"], psnr_steps=4, batch=2, crop=32, channels=4, blocks=1)
+    )
+    assert describe(srresnet.recipe)["phases"] == describe(expected)["phases"]
+    for planned in runs:  # what `train` will fit again stays as it is
+        assert describe(fit(planned.recipe, planned.profile)) == describe(planned.recipe)
+
+
+def test_a_variant_says_more_than_its_profile_allows_and_what_it_drops_stays_away(tmp_path):
+    more = VARIANT.replace("hinge", "wide") % '"generator.blocks" = 3, generator.norm = "none", phases.gan.lr = 0.5'
+    more += VARIANT.replace("hinge", "short") % '"profile.gan_steps" = 1' + 'drop = ["phases.psnr"]\nseeds = [5]\n'
+    more += VARIANT.replace("hinge", "bare") % "" + 'drop = ["phases.gan.losses.checkerboard"]\n'
+    text = TINY.replace("validate_every", "guard = 5.0\nvalidate_every") + more
+    runs = {planned.system: planned for planned in read_study(written(tmp_path, text)).runs()}
+    wide = runs["wide"].recipe
+    assert (wide.generator.keywords["blocks"], wide.generator.keywords["norm"], wide.phases[1].lr) == (3, None, 0.5)
+    assert [(phase.name, phase.steps) for phase in runs["short"].recipe.phases] == [("gan", 1)]
+    assert runs["short"].seed == 5
+    terms = {name: {loss.term for loss in fit(p.recipe, p.profile).phases[-1].losses} for name, p in runs.items()}
+    assert terms["gan"] - terms["bare"] == {"checkerboard"}
+
+
+def test_dotted_names_change_one_thing_each():
+    srgan = RECIPES["srgan"]
+    (vgg, adversarial), phase = srgan.phases[1].losses, "phases.gan.losses"
+    assert vary(srgan, {f"{phase}.adversarial.weight": 1}).phases[1].losses == {vgg: 0.006, adversarial: 1}
+    hinge = vary(srgan, {f"{phase}.adversarial.kind": "hinge"})
+    assert list(hinge.phases[1].losses) == [vgg, Adversarial("hinge")]
+    added = vary(srgan, {f"{phase}.pixel": {"name": "Pixel", "kind": "l1", "weight": 2.0}}).phases[1].losses
+    assert added[Pixel("l1")] == 2.0
+    assert len(added) == 3
+    wasserstein = {f"{phase}.adversarial": {"name": "Wasserstein"}, "discriminator.norm": "instance"}
+    assert Wasserstein() in vary(srgan, wasserstein).phases[1].losses
+    other = vary(srgan, {"generator": {"name": "RRDBNet", "blocks": 2}}).generator
+    assert (other.func.__name__, other.keywords) == ("RRDBNet", {"blocks": 2})
+    assert vary(srgan, {"ema": 0.0, "phases.gan.betas": [0.0, 0.9]}).phases[1].betas == (0.0, 0.9)
+    assert vary(srgan, {}, [f"{phase}.perceptual"]).phases[1].losses == {adversarial: 1e-3}
+    assert Perceptual("vgg19", "conv3_4") in vary(srgan, {f"{phase}.perceptual.layer": "conv3_4"}).phases[1].losses
+
+
+BAD = [
+    ('name = "tiny"', "", r"line 2: \[study\] has no name"),
+    ('name = "tiny"', 'name = "a/b"', "line 3: name = 'a/b' is to name a folder"),
+    ('profile = "laptop"', 'profile = "smoke"', "line 4: .*smoke.*mean nothing"),
+    ('profile = "laptop"', 'profile = "laptp"', "line 4: profile 'laptp' is not known"),
+    ("seeds = [0, 1]", "", "srresnet has no seeds: write seeds"),
+    ("seeds = [0, 1]", "seeds = [0, 0]", "seeds of srresnet has one of them twice"),
+    ("seeds = [0, 1]", "seeds = [-1]", r"line 6: seeds = \(-1,\) is out of range"),
+    ("seeds = [0, 1]", 'seeds = "0"', "line 6: seeds = '0' does not fit: it takes a list of whole numbers"),
+    ("seeds = [0, 1]", "sedes = [0, 1]", r"line 6: \[study\] has no 'sedes': did you mean seeds\?"),
+    ("seeds = [0, 1]", "seeds = [0, 1", r"tiny.toml: .*line 7"),
+    ("batch = 2", "batchs = 2", r"line 12: a profile has no 'batchs': did you mean batch\?"),
+    ("batch = 2", 'batch = "2"', "line 12: a profile.batch = '2' does not fit"),
+    ("batch = 2", "batch = 0", "line 12: a profile.batch = 0 is out of range"),
+    ('recipe = "srresnet"', 'recipe = "srresnt"', "line 25: recipe 'srresnt' is not known"),
+    ('recipe = "srresnet"', "", r"line 24: this \[\[system\]\] has no recipe"),
+    ("my_recipes.py:GAN", "my_recipes.py:GAM", r"line 28: my_recipes.py has no 'GAM': did you mean GAN\?"),
+    ("my_recipes.py:GAN", "my_recipes.py:NOT", "line 28: NOT in my_recipes.py is a int, not a Recipe"),
+    ("my_recipes.py:GAN", "no_recipes.py:GAN", "line 28: recipe file no_recipes.py does not run"),
+    ('degradation = "wild"', 'degradation = "wilde"', "line 33: degradation 'wilde' is not known: choose one of"),
+    ('degradation = "wild"', "scale = 5", "wild: a 5-fold scale is not built"),
+    ('degradation = "wild"', "bogus = 1", r"line 33: a \[\[system\]\] has no 'bogus'"),
+    ('name = "wild"', 'name = "gan"', "name gan is taken"),
+    ("[[system]]\n", "[[sistem]]\n", r"a study's file has no 'sistem': did you mean system\?"),
+]  # fmt: skip
+BAD_CHANGES = [
+    ('genrator.norm = "none"', r"line 39: .*a recipe has no 'genrator': did you mean generator\?"),
+    ('generator.norm = "bacth"', "line 39: .*norm 'bacth' is not known"),
+    ("generator.bloks = 2", r"line 39: .*SRResNet has no 'bloks': did you mean blocks\?"),
+    ('generator.blocks = "2"', "line 39: .*generator.blocks = '2' does not fit: it takes a whole number"),
+    ("phases.gna.lr = 1e-3", "line 39: .*hinge's phases has no 'gna'"),
+    ('phases.gan.schedule = "linear"', "line 39: phases.gan.schedule = 'linear' does not fit: .*'cosine'"),
+    ("phases.gan.lr = -1.0", "line 39: phases.gan.lr = -1.0 is out of range"),
+    ("phases.gan.lr = nan", "line 39: phases.gan.lr = nan is out of range"),
+    ("phases.gan.losses.perceptual.weight = 1.0", "line 39: .*phase gan has no 'perceptual'"),
+    ('phases.gan.losses.adversarial.kind = "hing"', "line 39: .*kind = 'hing' does not fit: .*'hinge'"),
+    ('phases.gan.losses.pixel = "Adversarial"', "line 39: .*Adversarial is no pixel loss"),
+    (
+        'phases.gan.losses.adversarial = "Wasserstein"',
+        "line 39: phases.gan.losses.adversarial: a gradient penalty is .* batch norm mixes",
+    ),
+    ('generator.end = "tanh", generator.skip = true', "line 39: .*end 'tanh' is not known.*choose one of linear"),
+    ("crop = 34", "a crop of 34 pixels is not a multiple of the scale 4"),
+    ("", "line 37: hinge is the same as gan: change something, or leave it out"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD)
+def test_a_file_that_cannot_be_run_is_refused_with_its_line(tmp_path, old, new, message):
+    assert old in TINY
+    with pytest.raises(SrkitError, match=message) as error:
+        read_study(written(tmp_path, TINY.replace(old, new, 1)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_CHANGES)
+def test_a_variant_that_cannot_be_built_is_refused_with_its_line(tmp_path, change, message):
+    with pytest.raises(SrkitError, match=message) as error:
+        read_study(written(tmp_path, TINY + VARIANT % change))
+    assert "\n" not in str(error.value)
+
+
+def test_the_example_in_the_modules_own_words_can_be_read(tmp_path):
+    import srkit.study
+
+    example = srkit.study.__doc__.split("TOML file.\n")[1].split("\n[study] takes")[0]
+    study = read_study(written(tmp_path, textwrap.dedent(example)))
+    assert [planned.system for planned in study.runs()[:2]] == ["srgan", "srgan-without-norm"]
+
+
+def test_data_that_is_not_there_is_told_before_anything_runs(tmp_path):
+    for old, new in (('"starter"', '"nowhere"'), ("pictures", "paintings")):
+        study = read_study(written(tmp_path, TINY.replace(old, new)))
+        with pytest.raises(SrkitError, match=re.escape(new.strip('"'))):
+            study.check_data()
+
+
+@pytest.mark.parametrize("name", ["systems", "choices"])
+def test_the_studies_that_come_with_srkit_can_be_run(project, name):
+    study = read_study(project / "studies" / f"{name}.toml")
+    runs = study.runs()
+    assert len({planned.folder for planned in runs}) == len(runs)
+    assert len(set(study.valid)) == len(study.valid) >= 50
+    if name == "systems":
+        wanted = {"srresnet", "srgan", "esrgan", "pixelforge", "two_stage_rrdb", "bicubic_skip", "div2k_x2", "wgan_gp"}
+        assert wanted <= {planned.system for planned in runs}
+        assert all(sum(p.system == name for p in runs) == 3 for name in ("srresnet", "srgan"))
+
+
+def test_their_photographs_hold_no_leak_and_are_divided_as_listed(project, shared):
+    study = read_study(project / "studies" / "systems.toml")
+    if study.place(study.data) != (shared / "photos").resolve():
+        pytest.skip("the photographs are elsewhere")
+    found = study.photographs
+    assert len(found.train) + len(found.valid) == 1377
+    assert [f"{path.parent.name}/{path.name}" for path in found.valid] == list(study.valid)
+    assert "302003.jpg" not in {path.name for path in found.train}
+
+
+def test_runs_of_one_first_phase_share_it_and_train_as_they_would_alone(done, tmp_path):
+    study, folder, _ = done
+    alone = next(planned for planned in study.runs() if planned.folder == "gan-tiny-s0")
+    shared_run = Run(folder / "runs" / alone.folder)
+    assert shared_run.config["first_phase_from"] == "srresnet-tiny-s0"
+    again = train_one(alone, tmp_path)
+    assert "first_phase_from" not in again.config
+    assert again.weights("gan").read_bytes() == shared_run.weights("gan").read_bytes()
+
+
+def test_no_run_begins_while_another_one_trains_its_first_phase(done, tmp_path):
+    study, folder, _ = done
+    runs = study.runs()
+    names = lambda found: [planned.folder for planned in found]  # noqa: E731
+    leaders = ["srresnet-tiny-s0", "wild-tiny-s0", "srresnet-tiny-s1"]
+    assert names(startable(runs, runs, {}, tmp_path)) == leaders
+    with claim(runs[0], tmp_path):  # by another start
+        assert names(startable(runs, runs, {}, tmp_path)) == leaders[1:]
+    assert names(startable(runs, runs, dict.fromkeys(leaders[:1]), tmp_path)) == leaders[1:]
+    shutil.copytree(folder / "runs" / leaders[0], tmp_path / leaders[0])
+    assert names(startable(runs[1:], runs, {}, tmp_path)) == ["gan-tiny-s0", "hinge-tiny-s0", *leaders[1:]]
+
+
+def test_shares_are_whole_together_and_keep_a_first_phase_in_one(tmp_path):
+    runs = read_study(written(tmp_path)).runs()
+    shares = [share(runs, (number, 2)) for number in (1, 2)]
+    assert sorted(p.folder for part in shares for p in part) == sorted(p.folder for p in runs)
+    assert not {p.first_phase for p in shares[0]} & {p.first_phase for p in shares[1]}
+    with pytest.raises(SrkitError, match="--part 3/2 is none"):
+        share(runs, (3, 2))
+
+
+def test_status_tells_what_is_done_running_stopped_failed_and_missing(done, tmp_path):
+    study, folder, _ = done
+    assert set(status(study.file, folder / "runs")["state"]) == {"done"}
+    runs = tmp_path / "runs"
+    for name in ("srresnet-tiny-s0", "gan-tiny-s0", "wild-tiny-s0"):
+        shutil.copytree(folder / "runs" / name, runs / name)
+    (runs / "srresnet-tiny-s0" / "scores.csv").unlink()
+    (runs / "gan-tiny-s0" / "generator-gan.safetensors").unlink()
+    history = runs / "gan-tiny-s0" / "history.csv"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:6]))  # to step 5 of 6
+    (runs / "wild-tiny-s0" / "generator-gan.safetensors").unlink()
+    (runs / "logs").mkdir()
+    (runs / "logs" / "wild-tiny-s0.failed").write_text("the disk is full")
+    with claim(next(p for p in study.runs() if p.folder == "srresnet-tiny-s1"), runs):
+        table = status(study.file, runs).set_index("run")
+    assert dict(table["state"])["srresnet-tiny-s0"] == "trained"
+    assert list(table.loc["gan-tiny-s0", ["state", "step", "of"]]) == ["stopped", 5, 6]
+    assert list(table.loc["wild-tiny-s0", ["state", "note"]]) == ["failed", "the disk is full"]
+    assert table.loc["srresnet-tiny-s1", "state"] == "running"
+    assert table.loc["hinge-tiny-s1", "state"] == "missing"
+    assert table["hours_left"].notna().all()
+
+
+def test_a_run_of_another_recipe_is_not_taken_for_done(done):
+    _, folder, _ = done
+    other = read_study(written(folder, TINY.replace("gan_steps = 2", "gan_steps = 3") + VARIANT % HINGE))
+    table = status(other.file, folder / "runs").set_index("run")["state"]
+    assert table["srresnet-tiny-s0"] == "done"
+    assert table["gan-tiny-s0"] != "done"
+    with pytest.raises(SrkitError, match="different recipe"):
+        train_one(next(p for p in other.runs() if p.folder == "gan-tiny-s0"), folder / "runs")
+    written(folder, TINY + VARIANT % HINGE)
+
+
+def test_the_record_holds_each_systems_scores_on_the_common_and_on_its_own_task(done):
+    _, folder, record = done
+    assert record.systems == ["srresnet", "gan", "wild", "hinge"]
+    common, own = common_table(record), own_table(record)
+    assert set(common["system"]) == {"bicubic", *record.systems}
+    assert dict(zip(own["system"], own["task"], strict=True))["wild"] == "x2, wild"
+    rows = pd.read_csv(folder / "runs" / "wild-tiny-s0" / "scores-own.csv")
+    expected = rows[rows["method"] == "gan"]["psnr_y"].mean()
+    assert own.set_index("system").loc["wild", "psnr_y"] == pytest.approx(expected, abs=1e-3)
+    first = record.scores.query("system == 'gan' and phase == 'psnr' and seed == 0")["psnr_y"]
+    theirs = pd.read_csv(folder / "runs" / "srresnet-tiny-s0" / "scores.csv")["psnr_y"]
+    np.testing.assert_allclose(first, theirs, atol=1e-3)  # scored once, by whom it was trained
+
+
+def test_means_spread_and_tests_are_those_of_the_definitions():
+    rows = [
+        {"set": "s", "task": "t", "system": system, "seed": seed, "image": image, "lpips": 0.5, "ssim_y": 0.5}
+        | {"psnr_y": 20 + seed + 2 * image + (system == "b") * (1 + image / 10)}
+        for system in ("a", "b") for seed in (0, 1, 2) for image in range(6)
+    ]  # fmt: skip
+    table = compared(rows := pd.DataFrame(rows), means(rows), {"b": "a"}).set_index("system")
+    assert table.loc["a", "psnr_y"] == pytest.approx(20 + 1 + 5)
+    assert table.loc["a", "psnr_y_std"] == pytest.approx(np.std([25, 26, 27], ddof=1))
+    assert table.loc["b", "psnr_y_gain"] == pytest.approx(1.25)
+    assert table.loc["b", "psnr_y_p"] == pytest.approx(2 / 2**6)  # all six gains of one sign: two of 64 signs as far
+    assert list(table["seeds"]) == [3, 3]
+    assert list(table["images"]) == [6, 6]
+
+
+def test_holms_correction_is_the_papers():
+    p = pd.Series([0.01, 0.04, np.nan, 0.03, 0.005])  # 4 tests: 0.005 * 4, 0.01 * 3, 0.03 * 2, max(0.04, 0.06)
+    np.testing.assert_allclose(holm(p), [0.03, 0.06, np.nan, 0.06, 0.02])
+    assert holm(pd.Series([0.9, 0.8])).tolist() == [1, 1]
+
+
+def test_runs_that_are_not_alike_are_told_of(done):
+    _, _, record = done
+    said = unlike(record)
+    assert "steps: 4 psnr (srresnet); 4 psnr + 2 gan (gan, wild, hinge)" in said
+    assert "photographs" not in said
+    runs = json.loads(json.dumps(record.study["runs"]))
+    runs[0]["data"]["fingerprint"] = "other"
+    assert "photographs: starter (other) (srresnet)" in unlike(replace(record, study=record.study | {"runs": runs}))
+
+
+def test_the_generators_loss_is_the_sum_that_it_minimises(done):
+    _, folder, record = done
+    table = losses_by_epoch(record, "gan").query("phase == 'gan'")
+    history = Run(folder / "runs" / "gan-tiny-s0").history().query("phase == 'gan'")
+    expected = history["pixel"] + 1e-3 * history["adversarial"] + PROFILES["laptop"].guard * history["checkerboard"]
+    np.testing.assert_allclose(table["generator"], expected, rtol=1e-3)
+    np.testing.assert_allclose(table["epoch"], history["step"] * 2 / 3)  # 3 photographs, 2 crops a step
+
+
+def test_a_thinned_history_keeps_its_end_and_its_validations():
+    steps = np.arange(1, 5001)
+    history = pd.DataFrame({"step": steps, "psnr_y": np.where(steps % 50 == 0, 20.0, np.nan)})
+    kept = thinned(history)
+    assert len(kept) <= 202
+    assert kept["psnr_y"].notna().sum() >= 50
+    assert kept["step"].is_monotonic_increasing
+    assert kept["step"].iloc[-1] == 5000
+
+
+def test_all_is_drawn_from_what_is_kept_without_runs_and_photographs(done, tmp_path):
+    study, folder, _ = done
+    shutil.copytree(folder / "figures", tmp_path / "figures")
+    (tmp_path / "my_recipes.py").write_text(MINE)
+    (tmp_path / "alone.toml").write_text(study.file.read_text())
+    paths = redraw(tmp_path / "alone.toml", tmp_path / "figures")
+    assert all(path.stat().st_size for path in paths)
+    names = {path.name for path in paths}
+    for figure in ("plane", "curves", "losses", "crops-pictures-a", "history-wild", "crops-of-wild-pictures-a"):
+        assert {f"{figure}.{kind}" for kind in ("pdf", "png", "csv")} <= names
+    assert {"common.tex", "common.md", "own.csv", "runs.md", "wild.md"} <= names
+    assert "hinge" in (tmp_path / "figures" / "common.tex").read_text()
+
+
+def test_a_page_says_where_a_system_is_from_what_it_was_trained_for_and_what_it_scored(done):
+    _, _, record = done
+    page = system_page(record, "wild")
+    assert "Lim and Ye 2017" in page
+    assert "## Its own task: x2, wild" in page
+    score = own_table(record).set_index("system").loc["wild", "psnr_y"]
+    assert f"{score:.2f}" in page
+    assert "no equal of the numbers above" in page
+    assert "many more steps" in system_page(record, "srresnet")
+    with pytest.raises(SrkitError, match="no finished run of esrgan"):
+        system_page(record, "esrgan")
+
+
+def test_nothing_done_and_nothing_kept_are_one_sentence_each(tmp_path):
+    study = read_study(written(tmp_path))
+    with pytest.raises(SrkitError, match="nothing of tiny is done yet"):
+        collect(study, tmp_path / "runs", tmp_path / "figures")
+    with pytest.raises(SrkitError, match="keeps no study"):
+        read_record(tmp_path / "figures")
+
+
+def start(file: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "srkit.study", "run", str(file), "--runs", str(file.parent / "runs")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    return subprocess.Popen(
+        [*command, "--figures", str(file.parent / "figures"), *more], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def until(true, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_ends_as_one_that_was_not(tmp_path):
+    text = TINY.replace("psnr_steps = 4", "psnr_steps = 200").replace("seeds = [0, 1]", "seeds = [0]")
+    file = written(tmp_path, text)
+    log = tmp_path / "runs" / "srresnet-tiny-s0" / "history.csv"
+    first = start(file, "--workers", "1")
+    until(lambda: log.exists() and len(log.read_text().splitlines()) > 3)
+    first.send_signal(signal.SIGKILL)  # its worker sees that, saves and stops
+    first.wait()
+    until(lambda: status(file, tmp_path / "runs").set_index("run")["state"]["srresnet-tiny-s0"] != "running")
+    assert status(file, tmp_path / "runs").set_index("run")["state"]["srresnet-tiny-s0"] == "stopped"
+    again = start(file)
+    assert again.wait(400) == 0, again.stdout.read()
+    whole = train_one(read_study(file).runs()[0], tmp_path / "other")
+    mine = Run(tmp_path / "runs" / "srresnet-tiny-s0")
+    assert mine.weights("psnr").read_bytes() == whole.weights("psnr").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_starts_at_once_share_the_work_and_a_failed_run_is_named_at_the_end(tmp_path):
+    file = written(tmp_path, TINY)
+    (tmp_path / "my_recipes.py").write_text(MINE + WRONG)
+    file.write_text(TINY + '\n[[system]]\nrecipe = "my_recipes.py:BROKEN"\nseeds = [0]\n')
+    both = [start(file, "--workers", "1") for _ in range(2)]
+    said = [each.communicate(timeout=400)[0] for each in both]
+    assert [each.returncode for each in both] == [1, 1], said
+    done = re.findall(r"^(\S+): done$", "\n".join(said), re.M)
+    assert sorted(done) == sorted(p.folder for p in read_study(file).runs() if p.system != "broken")
+    assert all("broken-tiny-s0 failed: RuntimeError: it breaks" in text for text in said)
+    assert (tmp_path / "figures" / "common.md").exists()
+
+
+WRONG = """
+class Breaks(type(Pixel())):
+    def __call__(self, sr, hr):
+        raise RuntimeError("it breaks")
+broken = replace(SRGAN.phases[0], losses={Breaks(): 1.0})
+BROKEN = replace(SRGAN, name="broken", phases=(broken,), discriminator=None)
+"""
+
+
+@pytest.mark.slow
+def test_an_array_of_jobs_does_a_study_on_this_machine(tmp_path):
+    pytest.importorskip("submitit")
+    file = written(tmp_path, TINY.replace("seeds = [0, 1]", "seeds = [0]"))
+    jobs = submit_study(file, "jobs=2,partition=gpu,time=8:00:00", tmp_path / "runs", cluster="local")
+    assert [job.result() for job in jobs] == [{}, {}]
+    assert set(status(file, tmp_path / "runs")["state"]) == {"done"}
+
+
+def test_the_command_line_says_one_sentence(tmp_path, capsys):
+    file = written(tmp_path, TINY.replace("seeds = [0, 1]", ""))
+    assert main(["status", str(file)]) == 1
+    assert re.fullmatch(r"srkit: tiny.toml, line \d+: srresnet has no seeds: .*\n", capsys.readouterr().err)
+    assert main(["status", str(tmp_path / "no.toml")]) == 1
+    assert "does not open as a study's file" in capsys.readouterr().err
+    assert main(["status", str(written(tmp_path)), "--runs", str(tmp_path / "runs")]) == 1
+    assert "5 missing" in capsys.readouterr().out
