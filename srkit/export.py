@@ -20,6 +20,8 @@ from srkit.tiles import SHARPEN_REACH, parts, reach
 OPSET = 18
 ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
 METRICS = {"psnr_y": ("psnr", "PSNR-Y, dB"), "ssim_y": ("ssim", "SSIM-Y"), "lpips_alex": ("lpips", "LPIPS, AlexNet")}
+MEASURED = "By the papers' protocol: BT.601 luma on 16..235, a border of scale pixels shaved, means over each set."
+CARD = Path(__file__).parent / "model_card.md"
 Named = nn.Module | str | Path
 
 
@@ -153,77 +155,46 @@ def tile_overlap(network: nn.Module) -> int | None:
 def _metadata(network: nn.Module, card: dict[str, Any]) -> dict[str, str]:
     facts = {"scale": network.scale, "tile_overlap": tile_overlap(network), "srkit": __version__}
     facts |= {"network": type(network).__name__, "parameters": count_parameters(network)}
-    if card:
-        facts |= {key: card["recipe"].get(key) for key in ("name", "about", "cite", "degradation")}
-        kept = (
-            "phase",
-            "profile",
-            "seed",
-            "data",
-            "perceptual_weights",
-            "steps",
-            "licence",
-            "note",
-            "commit",
-            "scores",
-        )
-        facts |= {key: card.get(key) for key in kept}
+    facts |= {key: card["recipe"][key] for key in ("name", "about", "cite", "degradation") if card}
+    facts |= {key: value for key, value in card.items() if key not in ("recipe", "photographs", "file", "sha256")}
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
     return {key: word for key, word in words.items() if facts[key] not in (None, "")}
 
 
 def _model_card(network: nn.Module, card: dict[str, Any], licence: str | None) -> str:
     """README.md in Hugging Face's form: YAML for its search and its leaderboards, then words for people."""
-    recipe, scale, phase, data = card["recipe"], card["scale"], card["phase"], card["data"]["name"]
-    title = f"{recipe['name']}-x{scale}-{phase}"
-    licence = licence or ("mit" if "sha256" in card else None)
+    recipe, data = card["recipe"], card["data"]
+    title = f"{recipe['name']}-x{card['scale']}-{card['phase']}"
+    licence = licence or ("mit" if "sha256" in card else None)  # what srkit ships is under srkit's licence
     scores = card.get("scores", {})
     head = {"library_name": "srkit", "pipeline_tag": "image-to-image", "tags": ["super-resolution", "srkit"]}
     head |= {"license": licence} if licence else {}
     if scores:
-        head["model-index"] = [
-            {"name": title, "results": [_result(name, scale, each) for name, each in scores.items()]}
-        ]
-    rows = [[name, *(f"{each[key]:g}" if key in each else "" for key in METRICS)] for name, each in scores.items()]
-    table = [["set", *(words for _, words in METRICS.values())], ["---"] * (len(METRICS) + 1), *rows]
-    measured = "By the papers' protocol: BT.601 luma on 16..235, a border of scale pixels shaved, means over each set."
-    facts = {
-        "Recipe": f"{recipe['name']}: {recipe['about']}",
-        "After": recipe["cite"],
-        "Network": f"{type(network).__name__}, {count_parameters(network):,} parameters, x{scale}, phase {phase}",
-        "Trained": f"profile {card['profile']}, seed {card['seed']}"
-        + (f", {card['steps']:,} steps" if "steps" in card else ""),
-        "Data": f"{card['data'].get('train', '?')} photographs of {data}, fingerprint {card['data']['fingerprint']}",
-        "Degradation": json.dumps(recipe["degradation"]),
-        "Licence": card.get("licence") or licence or "not stated: state one before you upload this",
-        "Note": card.get("note"),
-        "Versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+        results = [_result(name, card["scale"], each) for name, each in scores.items()]
+        head["model-index"] = [{"name": title, "results": results}]
+    rows = [["set", *(words for _, words in METRICS.values())], ["---"] * (len(METRICS) + 1)]
+    rows += [[name, *(f"{each[key]:g}" if key in each else "" for key in METRICS)] for name, each in scores.items()]
+    words = {
+        "head": "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items()),  # JSON is YAML
+        "title": title,
+        "network": type(network).__name__,
+        "parameters": count_parameters(network),
+        "degradation": json.dumps(recipe["degradation"]),
+        "steps": f"{card['steps']:,} steps" if "steps" in card else "to its end",
+        "data": data["name"],
+        "licence": card.get("licence") or licence or "not stated: state one before you upload this",
+        "note": card.get("note", "none"),
+        "versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
+        "scores": f"{MEASURED}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) if scores else "None yet.",
     }
-    lines = [
-        *("---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---"),  # JSON is YAML
-        *(
-            f"# {title}",
-            "",
-            f"A network of srkit {card['versions']['srkit']} that makes a picture {scale} times as large.",
-        ),
-        "It takes and gives RGB in [0, 1].",
-        *("", "## How to load", "", "```python", "from srkit.upscaling import open_weights, upscale", ""),
-        'network = open_weights("model.safetensors")  # config.json beside it says what network it is of',
-        'sr = upscale("photo.jpg", network)           # (H, W, 3) uint8',
-        *("```", "", "or `srkit upscale photo.jpg --weights model.safetensors --out large`.", ""),
-        *("## What it is", "", *(f"- {key}: {value}" for key, value in facts.items() if value), ""),
-    ]
-    if scores:
-        lines += ["## Scores", "", measured, "", *(f"| {' | '.join(row)} |" for row in table), ""]
-    return "\n".join(lines)
+    facts = card | {key: recipe[key] for key in ("name", "about", "cite")} | data | {"name": recipe["name"]}
+    return CARD.read_text(encoding="utf-8").format_map({"train": "?", "srkit": __version__} | facts | words)
 
 
 def _result(name: str, scale: int, scores: dict[str, float]) -> dict[str, Any]:
-    metrics = [
-        {"type": kind, "name": words, "value": scores[key]} for key, (kind, words) in METRICS.items() if key in scores
-    ]
+    metrics = [(kind, words, scores[key]) for key, (kind, words) in METRICS.items() if key in scores]
     return {
         "task": {"type": "image-to-image", "name": f"Image super-resolution x{scale}"},
         "dataset": {"type": name.lower(), "name": name},
-        "metrics": metrics,
+        "metrics": [{"type": kind, "name": words, "value": value} for kind, words, value in metrics],
     }

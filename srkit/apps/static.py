@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 import pooch
+import torch
 from PIL import Image
-from torch import nn
 
 from srkit.apps import slider
 from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
-from srkit.pretrained import load, shipped_systems
+from srkit.pretrained import shipped_systems
+from srkit.upscaling import find_network
 
 HERE = Path(__file__).parent / "static"
 RUNTIME = "onnxruntime-web", "1.27.0"
@@ -80,42 +81,56 @@ def _systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
 def _network(folder: Path, name: str, scale: int, cards: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One graph without its weights, as `srkit export` makes it, and the weights of each phase in the graph's order.
 
-    So the browser mixes two sets of weights as it would two pictures, and opens one model with what comes of it.
+    So the browser mixes two sets of weights as numbers in a row, and opens one model with what comes of it.
     """
     import onnx
     from onnx.external_data_helper import set_external_data
 
     stem = f"networks/{name}-x{scale}"
-    phases = {phase: load(name, scale, phase) for phase in cards}
-    graph = folder / f"{stem}.onnx"
-    model = onnx.load(export_onnx(name, graph, scale))
-    props = {prop.key: prop.value for prop in model.metadata_props}
-    if "tile_overlap" not in props:
-        raise SrkitError(f"{name} x{scale} sees the whole picture and cannot work in tiles: leave it out of the page.")
-    weights = [
-        each for each in model.graph.initializer if each.name.removeprefix("network.") in _weights(phases["psnr"])
-    ]
+    graph, weights, shapes = folder / f"{stem}.onnx", {}, []
+    for phase in cards:
+        model = onnx.load(export_onnx(name, graph, scale, phase))
+        floats = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
+        shapes.append([(each.name, list(each.dims)) for each in floats])
+        parts = [onnx.numpy_helper.to_array(each).astype("<f4").ravel() for each in floats]
+        weights[phase] = np.concatenate(parts)
+    facts = {prop.key: prop.value for prop in model.metadata_props}
+    if "tile_overlap" not in facts:
+        raise SrkitError(f"{name} x{scale} sees the whole picture, and the page works in tiles: leave it out.")
     offset = 0
-    for each in weights:
-        length = 4 * int(np.prod(each.dims))
-        set_external_data(each, "weights", offset, length)
+    for each, part in zip(floats, parts, strict=True):
+        set_external_data(each, "weights", offset, part.nbytes)
         each.ClearField("raw_data")
-        offset += length
+        offset += part.nbytes
     with replacing(graph) as beside:
         beside.write_bytes(model.SerializeToString())
-    files = []
-    for phase, network in phases.items():
-        values = _weights(network)
-        files.append(f"{stem}-{phase}.bin")
-        lines = [values[each.name.removeprefix("network.")].astype("<f4").ravel() for each in weights]
-        (folder / files[-1]).write_bytes(np.concatenate(lines).tobytes())
-    about = next(reversed(cards.values()))["recipe"]["about"]
-    overlap = int(props["tile_overlap"])
-    return {"name": name, "scale": scale, "about": about, "overlap": overlap, "graph": f"{stem}.onnx", "weights": files}
+    if len(weights) > 1 and not _mixes(graph, name, scale, weights, shapes):
+        raise SrkitError(f"{name} x{scale}: its two sets of weights do not mix as ONNX: leave it out of the page.")
+    for phase, values in weights.items():
+        with replacing(folder / f"{stem}-{phase}.bin") as beside:
+            beside.write_bytes(values.tobytes())
+    return {
+        "name": name,
+        "scale": scale,
+        "about": "; ".join(dict.fromkeys(card["recipe"]["about"] for card in cards.values())) + ".",
+        "overlap": int(facts["tile_overlap"]),
+        "graph": f"{stem}.onnx",
+        "weights": [f"{stem}-{phase}.bin" for phase in weights],
+    }
 
 
-def _weights(network: nn.Module) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in network.state_dict().items()}
+def _mixes(graph: Path, name: str, scale: int, weights: dict[str, np.ndarray], shapes: list) -> bool:
+    """Whether half of each set of weights gives, as ONNX, what torch gives for alpha 0.5."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    values = (weights["psnr"] + weights["gan"]) / 2
+    options.add_external_initializers_from_files_in_memory(["weights"], [values.tobytes()], [values.nbytes])
+    session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+    lr = np.random.default_rng(0).random((1, 3, 24, 17), dtype=np.float32)
+    with torch.no_grad():
+        ours = find_network(name, scale, 0.5)(torch.from_numpy(lr)).clamp(0, 1).numpy()
+    return shapes[0] == shapes[1] and np.abs(session.run(None, {"lr": lr})[0] - ours).max() < 0.5 / 255
 
 
 def _pictures(folder: Path) -> list[str]:

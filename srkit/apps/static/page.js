@@ -3,7 +3,8 @@
 import slider from "./slider.js";
 
 const PART = 64; // LR pixels a side of what is shown while alpha moves
-const SIMD = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]);
+const SIMD = new Uint8Array( // a module that uses it: one function, i8x16.splat and popcnt of 0
+  [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]);
 const MOST = Math.min(navigator.deviceMemory ?? 2, 8) * 6e6; // SR pixels: some 40 bytes each, in a quarter of the memory
 const PIXELS = (count) => `${(count / 1e6).toFixed(1)} megapixels`;
 
@@ -59,10 +60,13 @@ function task() {
     if (!w || !h) throw new Error(`${chosen.name} has no ${scale} pixels a side: choose a larger picture.`);
     [lr, hr] = [null, cut(lr, 0, 0, w, h)];
   } else if (hr && (hr.width !== lr.width * scale || hr.height !== lr.height * scale)) {
-    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${lr.width * scale} × ${lr.height * scale}: leave it out, or choose x${scale}'s.`);
+    const wanted = `${lr.width * scale} × ${lr.height * scale}`;
+    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${wanted}: leave it out, or choose that of x${scale}.`);
   }
   const pixels = hr ? hr.width * hr.height : lr.width * lr.height * scale ** 2;
-  if (pixels > MOST) throw new Error(`${PIXELS(pixels)} would come of it, and ${PIXELS(MOST)} are safe in this browser: choose a smaller picture or scale.`);
+  if (pixels > MOST)
+    throw new Error(`${PIXELS(pixels)} would come of it, and ${PIXELS(MOST)} are safe in this browser: `
+      + "choose a smaller picture or scale.");
   return { lr, hr };
 }
 
@@ -124,7 +128,7 @@ function compare(pictures, { width, height }) {
 }
 
 async function finish({ done, bicubic, seconds, where, table }) {
-  const { hr, part, label, stem, network } = worker.waiting, mine = job;
+  const { hr, part, label, stem } = worker.waiting, mine = job;
   const blobs = await Promise.all([bicubic, done, ...(hr ? [hr] : [])].map(png));
   if (job !== mine) return;
   const pictures = { bicubic: blobs[0], [label]: blobs[1], ...(hr && { HR: blobs[2] }) };
@@ -134,14 +138,13 @@ async function finish({ done, bicubic, seconds, where, table }) {
   at.scores.hidden = !table;
   at.scores.tBodies[0].replaceChildren(...Object.entries(table ?? {}).reverse().map(([name, { psnr, ssim }]) => {
     const row = document.createElement("tr");
-    for (const text of [name === "network" ? label : name, psnr.toFixed(2), Number.isNaN(ssim) ? "too small" : ssim.toFixed(4)])
-      row.insertCell().textContent = text;
+    const cells = [name === "network" ? label : name, psnr.toFixed(2), Number.isNaN(ssim) ? "too small" : ssim.toFixed(4)];
+    for (const text of cells) row.insertCell().textContent = text;
     return row;
   }));
   const pace = `${seconds.toFixed(1)} s, ${(seconds / (done.width * done.height / 1e6)).toFixed(1)} s a megapixel, by ${where}`;
   say(part ? `The middle of the picture with ${label}: Enlarge does the whole.` : `${done.width} × ${done.height} pixels in ${pace}.`);
   at.progress.value = 1;
-  at.progress.dataset.seconds = seconds;
   busy(false);
 }
 
@@ -185,11 +188,15 @@ function choose() {
   at.known.hidden = at.small.checked;
 }
 
-at.file.onchange = () => at.file.files[0] && take(at.file.files[0], "picture");
+at.file.onchange = () => {
+  at.sample.value = "";
+  if (at.file.files[0]) take(at.file.files[0], "picture");
+};
 at.truth.onchange = () => at.truth.files[0] && take(at.truth.files[0], "truth");
 at.sample.onchange = async () => {
   if (!at.sample.value) return;
   const blob = await (await fetch(`pictures/${at.sample.value}`)).blob();
+  at.file.value = "";
   at.small.checked = true; // they are HR
   choose();
   take(new File([blob], at.sample.value), "picture");
@@ -205,7 +212,7 @@ at.drop.ondrop = (event) => {
 at.network.onchange = at.small.onchange = choose;
 at.alpha.oninput = () => {
   at.mixed.textContent = Number(at.alpha.value).toFixed(2);
-  if (chosen.picture) start("...", true);
+  if (chosen.picture) start("Mixing the weights ...", true);
 };
 at.form.onsubmit = (event) => { event.preventDefault(); start("Enlarging ..."); };
 at.stop.onclick = stop;

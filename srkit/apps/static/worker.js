@@ -15,9 +15,9 @@ let queue = Promise.resolve(); // one work at a time
 async function runtime() {
   if (running) return running;
   const gpu = await navigator.gpu?.requestAdapter().catch(() => null);
-  const where = gpu ? "webgpu" : "wasm";
+  const real = gpu && !gpu.isFallbackAdapter && !gpu.info?.isFallbackAdapter; // one in software is far slower
+  const where = real ? "webgpu" : "wasm";
   const ort = await import(`./ort/ort.${where}.min.mjs`);
-  ort.env.logLevel = "error";
   ort.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
   return (running = { ort, where });
@@ -46,7 +46,7 @@ async function sessionOf(network, alpha) {
   try {
     const { ort, where } = await runtime();
     const data = new Uint8Array((await mixed(network.weights, alpha)).buffer);
-    const options = { executionProviders: [where], externalData: [{ path: "weights", data }] };
+    const options = { executionProviders: [where], logSeverityLevel: 3, externalData: [{ path: "weights", data }] };
     const graph = new Uint8Array(await fetched(network.graph));
     const session = await ort.InferenceSession.create(graph, options);
     await latest.session?.release();
