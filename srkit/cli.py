@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--gallery", type=Path, metavar="DIR", help="six figures, from the last method's greatest gain to its least"
     )
+    evaluate.add_argument("--recipe", metavar="R", help="what a file of weights is of, or my_recipes.py:NAME of a run")
     evaluate.add_argument("--no-lpips", action="store_true", help="leave LPIPS out, which takes longest")
     evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
     evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
@@ -125,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     upscale.add_argument(
         "--weights", type=Path, metavar="FILE", help="a file of weights, rather than a run's or srkit's"
     )
-    upscale.add_argument("--scale", type=int, default=4, metavar="S", help="2, 3, 4 or 8 (default: 4)")
+    upscale.add_argument(
+        "--scale", type=int, metavar="S", help="2, 3, 4 or 8 (default: the recipe's, or the file's own)"
+    )
     upscale.add_argument("--alpha", type=float, metavar="A", help="between the PSNR weights, 0, and the GAN weights, 1")
     upscale.add_argument("--sharpen", type=float, default=0.0, metavar="X", help="amount of unsharp mask (default: 0)")
     upscale.add_argument(

@@ -94,6 +94,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from srkit.data.sources import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
+    from srkit.pretrained import resolve
     from srkit.tables import protocol, write_table
 
     images, given = find_images(options.images, options.scale)
@@ -102,9 +103,10 @@ def evaluate(options: argparse.Namespace) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     methods, problems = {}, []
     for what in options.what:
-        name, method = _method(what, options.scale, options.runs or home() / "runs")
-        name = f"{Path(what).resolve().parent.name}-{name}" if name in methods else name
-        methods[name] = method.to(device) if isinstance(method, nn.Module) else method
+        method = resolve(what, options.scale, _runs(options), recipe=options.recipe)
+        name = f"{Path(what).resolve().parent.name}-{method.name}" if method.name in methods else method.name
+        print(f"{name}: {method.source}") if method.source != name else None
+        methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
     lpips = None if options.no_lpips else lpips_judge(device)
     table = evaluate(
         methods,
@@ -180,17 +182,13 @@ def app(options: argparse.Namespace) -> None:
 
 def upscale(options: argparse.Namespace) -> int:
     from srkit.images import MAX_PIXELS
-    from srkit.upscaling import find_network, open_weights, targets, upscale_file
+    from srkit.pretrained import resolve
+    from srkit.upscaling import targets, upscale_file
 
-    runs, recipe = options.runs or home() / "runs", options.recipe or "srresnet_light"
-    if options.weights:
-        network = find_network(open_weights(options.weights, options.recipe, options.scale), alpha=options.alpha)
-    elif options.alpha is not None:
-        network = find_network(recipe, options.scale, options.alpha, runs)
-    else:
-        network = _method(recipe, options.scale, runs)[1]
-        if not hasattr(network, "scale"):
-            raise SrkitError(f"{recipe} is no network: name a recipe or the folder of a run by --recipe.")
+    if options.weights and not options.weights.expanduser().is_file():
+        raise SrkitError(f"{options.weights} is not there: give a file of weights.")
+    what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or "srresnet_light", None)
+    network = resolve(what, options.scale, _runs(options), alpha=options.alpha, recipe=recipe).network
     names = ("sharpen", "ensemble", "tile", "device", "force")
     more = {name: getattr(options, name) for name in names} | {"max_pixels": options.max_pixels or MAX_PIXELS}
     problems = []
@@ -204,33 +202,7 @@ def upscale(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
-    """The name and the method that a word on the command line means."""
-    from srkit.data.sources import find_pictures
-    from srkit.pretrained import load
-    from srkit.recipes import RECIPES
-    from srkit.runs import Run, find_runs
-
-    if what in ("bicubic", "nearest"):
-        return what, what
-    if what in RECIPES:
-        found = [run for run in find_runs(runs) if run.config["recipe"]["name"] == what and run.scale == scale]
-        if not found:
-            return f"{what} (shipped)", load(what, scale)
-        print(f"{what}: {found[-1].folder} ({found[-1].label})")
-        return what, found[-1].generator()
-    folder = Path(what).resolve()
-    if folder.is_dir() and not (folder / "config.json").exists():
-        if not find_pictures(folder):
-            raise SrkitError(f"{what} holds neither a run nor SR images: name another folder.")
-        taken = folder.name in ("bicubic", "nearest", *RECIPES)
-        return f"{folder.parent.name}-{folder.name}" if taken else folder.name, folder
-    if not Path(what).is_dir():
-        known = ", ".join(["bicubic", "nearest", *RECIPES])
-        raise SrkitError(f"{what!r} is no method: give the folder of a run or of SR images, or one of {known}.")
-    run = Run(folder)
-    if run.scale != scale:
-        raise SrkitError(
-            f"{what} was trained for x{run.scale} and cannot be scored at x{scale}: use --scale {run.scale}."
-        )
-    return run.folder.name, run.generator()
+def _runs(options: argparse.Namespace) -> Path | None:
+    """The folder of runs: the one that was named, or the project's where there is one."""
+    usual = home() / "runs"
+    return options.runs or (usual if usual.is_dir() else None)

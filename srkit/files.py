@@ -1,14 +1,26 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
+import difflib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class SrkitError(Exception):
     """Something the user can mend. Its message is one sentence that names the thing and the way out."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """ "did you mean srgan_light? " where a known name is close to a mistyped one, else nothing.
+
+    >>> near("srgan_lite", ["srgan", "srgan_light"])
+    'did you mean srgan_light? '
+    """
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[found[0]]}? " if found else ""
 
 
 @contextmanager

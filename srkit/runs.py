@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from srkit.files import SrkitError, replacing
-from srkit.generator import sharpen
-from srkit.recipes import RECIPES, Recipe, build_generator
+from srkit.recipes import RECIPES, Recipe
+from srkit.records import build_generator
+from srkit.wrappers import Sharpened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,11 +40,18 @@ class Run:
     def config(self) -> dict[str, Any]:
         path = self.folder / "config.json"
         try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
+            config = json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError):
             raise SrkitError(f"{self.folder} holds no run: train one first, or name another folder.") from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise SrkitError(f"{path} is damaged ({error}): train the run anew with --force.") from error
+        try:  # all that is needed to name it and to build its network
+            recipe = config["recipe"]
+            _ = recipe["name"], recipe["scale"] + 0, recipe["generator"]["name"], config["profile"], config["seed"]
+            _ = [phase["name"] for phase in recipe["phases"]], config["data"]["name"]
+        except (KeyError, TypeError):
+            raise SrkitError(f"{path} is not the record of a run of srkit: name another folder.") from None
+        return config
 
     @property
     def label(self) -> str:
@@ -72,18 +81,19 @@ class Run:
         return self.folder / f"generator-{phase}.safetensors"
 
     def generator(self, phase: str | None = None) -> nn.Module:
-        """The trained generator in eval mode, on the CPU; of the last phase that has weights, or of the one named."""
+        """The trained generator in eval mode, on the CPU; of the last phase that has weights, or of the one named.
+
+        A class of one's own must have been imported or named in this process, or be importable: see `parts.find_part`.
+        """
         phases = self.phases
         if not phases or (phase and phase not in phases):
             here = f"weights of {', '.join(phases)}" if phases else "no weights yet"
             raise SrkitError(f"{self.folder} holds {here}: go on training it with --resume.")
-        network = build_generator(self.config["recipe"]["generator"])
+        recipe = self.config["recipe"]
+        network = build_generator(recipe["generator"], self.folder)
         load_weights(network, self.weights(phase or phases[-1]))
-        amount = self.config["recipe"].get("sharpen")
-        if amount:  # after the network, and not while it learns
-            network.sharpening = amount
-            network.register_forward_hook(lambda module, lr, sr: sharpen(sr, module.sharpening))
-        return network.eval()
+        amount = recipe.get("sharpen")  # after the network, and not while it learns
+        return (Sharpened(network, amount) if amount else network).eval()
 
     def history(self) -> "pd.DataFrame":
         """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
@@ -223,9 +233,16 @@ def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: 
 
 
 def find_runs(runs: Path | str) -> list[Run]:
-    """Every run below a folder that has weights, oldest first."""
-    configs = sorted(Path(runs).glob("*/config.json"), key=lambda p: p.stat().st_mtime)
-    return [run for run in map(Run, (p.parent for p in configs)) if run.phases]
+    """Every run below a folder that has weights, oldest first; what is damaged is left out, with a warning."""
+    found = []
+    for path in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
+        run = Run(path.parent)
+        try:
+            if run.phases:
+                found.append(run)
+        except SrkitError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return found
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -246,3 +263,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise SrkitError(
             f"{path} holds the weights of another network than this {type(network).__name__}: name the recipe it is of."
         ) from error
+    check_finite(network, path)
+
+
+def check_finite(network: nn.Module, name: object) -> None:
+    """Raise SrkitError where a weight is not a finite number: such a network answers with nothing but NaN."""
+    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise SrkitError(f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file.")

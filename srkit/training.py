@@ -24,7 +24,8 @@ from srkit.images import crop_to_multiple, write_image
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
-from srkit.recipes import Phase, Recipe, describe, find_recipe
+from srkit.recipes import Phase, Recipe, find_recipe
+from srkit.records import describe
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
