@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on where a run stopped; start where there is none")
     again.add_argument("--force", action="store_true", help="start anew over an earlier run")
 
+    check = _command(subparsers, "check", commands.check, "try a recipe of your own, in half a minute")
+    check.add_argument("recipe", metavar="RECIPE", help="my_recipes.py:NAME, or a recipe's name")
+
     data = _command(subparsers, "data", commands.data, "list the named data sets; fetch, verify or report on one")
     data.add_argument("name", nargs="?", metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")
     data.add_argument("--verify", action="store_true", help="compare every picture with what was fetched")

@@ -19,12 +19,23 @@ def doctor(options: argparse.Namespace) -> int:
     return int((rows["state"] == FAIL).any())
 
 
+def check(options: argparse.Namespace) -> int:
+    from srkit.checking import FAIL, check
+
+    findings = check(options.recipe)
+    for each in findings:
+        print(f"{each.state:4}  {each.check:22} {each.found}")
+    return int(any(each.state == FAIL for each in findings))
+
+
 def course(options: argparse.Namespace) -> None:
     from srkit.course.runner import run_course
 
+    file, colon, name = options.recipe.rpartition(":")
+    recipe = f"{Path(file).resolve()}:{name}" if colon and Path(file).is_file() else options.recipe
     done = run_course(
         options.profile,
-        options.recipe,
+        recipe,
         options.data,
         options.seed,
         options.only,

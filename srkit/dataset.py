@@ -17,6 +17,7 @@ from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC
 from srkit.files import SrkitError, replacing
 from srkit.images import crop_to_multiple, picture_mode, read_image, to_image, to_tensor
+from srkit.parts import origin
 from srkit.progress import Progress
 
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -127,7 +128,9 @@ class Patches:
             degradation = "given"
             made = ((n, read_lr(given[path], self.hr[n], scale)) for n, path in enumerate(images))
         if cache:
-            what = repr((__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any"))
+            what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
+            own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
+            what = repr((*what, *own.values()) if own and degradation != "given" else what)
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
         self.lr = [image for _, image in made]

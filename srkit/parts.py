@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import linecache
+import re
 import sys
 import sysconfig
 import warnings
@@ -22,6 +23,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from srkit.files import SrkitError, near
+from srkit.paths import home
 
 
 class Generator(Protocol):
@@ -56,12 +58,19 @@ class Loss(Protocol):
 
 
 class Degradation(Protocol):
-    """How LR is made of HR: (N, 3, scale H, scale W) in [0, 1] to (N, 3, H, W)."""
+    """How LR is made of HR: (N, 3, scale H, scale W) in [0, 1] to (N, 3, H, W); what is random depends on the seed."""
 
-    def __call__(self, hr: Tensor, scale: int) -> Tensor: ...
+    def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor: ...
 
 
+OWN = "srkit_user."  # before the names of modules that are files which the user named
 NAMED: dict[str, Any] = {}  # what recipes that the user named or made in this process are built from, by name
+
+
+def check_name(recipe: str) -> None:
+    """Raise SrkitError for a recipe's name that can be no folder's, or would break a table's."""
+    if not re.fullmatch(r"[^/\\,\s]+", recipe):
+        raise SrkitError(f"{recipe!r} is no name for a recipe: it becomes a folder's, so leave out / , and spaces.")
 
 
 def as_partial(part: Any, recipe: str, role: str) -> partial:
@@ -114,7 +123,9 @@ def origin(thing: type | Callable) -> dict[str, str]:
     if module.partition(".")[0] == "srkit":
         return {}
     text = source(thing)
-    return {"module": module} | ({"sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {})
+    return {"module": module.removeprefix(OWN)} | (
+        {"sha256": hashlib.sha256(text.encode()).hexdigest()} if text else {}
+    )
 
 
 def source(thing: type | Callable) -> str:
@@ -139,7 +150,8 @@ def load_file(word: str) -> Any:
     Raises SrkitError, in one sentence, for a file that is missing or does not run, and a name that it does not have.
     """
     file, _, name = word.rpartition(":")
-    path = Path(file).expanduser().resolve()
+    path = Path(file).expanduser()
+    path = (path if path.is_file() else home() / path).resolve()  # notebooks run in a folder of their own
     if not path.is_file():
         raise SrkitError(f"{file} is not there: name a Python file and a recipe in it, as my_recipes.py:MINE.")
     module = _run(path)
@@ -151,10 +163,10 @@ def load_file(word: str) -> Any:
 
 def _run(path: Path) -> ModuleType:
     """A file as a module under its own name, once a process; its folder is searched for what it imports."""
-    loaded = sys.modules.get(path.stem)
-    if loaded and Path(getattr(loaded, "__file__", None) or "").resolve() == path:
+    name = OWN + path.stem
+    loaded = sys.modules.get(name)
+    if loaded and Path(loaded.__file__) == path:
         return loaded
-    name = f"srkit_user.{path.stem}" if loaded or importlib.util.find_spec(path.stem) else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # so that a class's module, and with it its source, is found
@@ -204,11 +216,12 @@ def find_part(name: str, where: Mapping[str, str], folder: Path | None = None) -
                 "name a recipe that has it by --recipe my_recipes.py:MINE."
             ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)) and found not in NAMED.values():
-        at = "in a notebook" if module == "__main__" else f"in {module}"
+        here = module == "__main__"
+        at, way = ("in a notebook", "run its cell first") if here else (f"in {module}", "import it first")
         of = f" of {folder}" if folder else ""
         raise SrkitError(
-            f"the network {name}{of} was defined {at}, and is not to be found: run its cell first, or name a recipe "
-            "that has it by --recipe my_recipes.py:MINE (its source is kept in config.json)."
+            f"the network {name}{of} was defined {at}, which is not here: {way}, or name a recipe that has it by "
+            "--recipe my_recipes.py:MINE (its source is kept in config.json)."
         )
     if where.get("sha256") and origin(found).get("sha256") not in (None, where["sha256"]):
         warnings.warn(f"the source of {name} has changed since {folder or 'this'} was trained with it.", stacklevel=2)

@@ -13,6 +13,7 @@ from torch import nn
 
 from srkit.files import SrkitError, near
 from srkit.generator import interpolate
+from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
 from srkit.records import build_generator
 from srkit.runs import Run, check_finite, find_runs, load_weights
@@ -127,10 +128,11 @@ def find_systems(runs: Path | str, first: str = "") -> list[System]:
     Public files of weights that lie in `runs` stand among the runs. A shipped network that is another system's first
     phase stands only there. What cannot be opened is left out, with a warning.
     """
+    first = find_recipe(first).name if ".py:" in first else first
     ours = _shipped()
     begun = [(system.scale, system.psnr.args) for system in ours if system.gan]
     ours = [system for system in ours if system.gan or (system.scale, system.psnr.args) not in begun]
-    systems = [*_trained(runs), *_public(Path(runs)), *sorted(ours, key=lambda system: -system.scale)]
+    systems = [*filter(_opens, _trained(runs)), *_public(Path(runs)), *sorted(ours, key=lambda system: -system.scale)]
     return sorted(systems, key=lambda s: (s.smoke, s.label.endswith(SHIPPED), s.name != first))
 
 
@@ -221,6 +223,18 @@ def _runs_folder(runs: Path | str | None) -> Path | None:
 def _trained(runs: Path | str | None) -> list[System]:
     """A system for each run, the newest first."""
     return [_of_run(run) for run in reversed(find_runs(runs))] if runs else []
+
+
+def _opens(system: System) -> bool:
+    """Whether the class of a run's network is at hand."""
+    recorded = system.run.config["recipe"]["generator"]
+    try:
+        if "from" in recorded:
+            find_part(recorded["name"], recorded["from"], system.run.folder)
+    except SrkitError as error:
+        warnings.warn(f"left out: {error}", stacklevel=3)
+        return False
+    return True
 
 
 def _of_run(run: Run) -> System:

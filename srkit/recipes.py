@@ -76,6 +76,7 @@ class Recipe:
             raise SrkitError(f"{self.name}: a {self.scale}-fold scale is not built: choose one of {good}.")
         if self.crop % self.scale:
             raise SrkitError(f"{self.name}: a crop of {self.crop} pixels is not a multiple of the scale {self.scale}.")
+        parts.check_name(self.name)
         object.__setattr__(self, "generator", parts.as_partial(self.generator, self.name, "generator"))
         judge = {}
         if self.discriminator is not None:
@@ -93,14 +94,6 @@ class Recipe:
                     f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
                     "give the critic instance norm."
                 )
-
-    def build(self, scale: int | None = None) -> nn.Module:
-        """A generator with fresh weights, for the recipe's scale or another one. SrkitError where it has none such."""
-        scale = scale or self.scale
-        network = parts.with_options(self.generator, scale=scale)()
-        if getattr(network, "scale", None) != scale:
-            raise SrkitError(f"{self.name}: its {type(network).__name__} is not for x{scale}: take another --scale.")
-        return network
 
 
 MSE_PHASE = Phase("psnr", steps=1_000_000, losses={Pixel("mse"): 1.0})
@@ -276,6 +269,9 @@ RECIPES = {
 }
 
 
+OWN: dict[str, Recipe] = {}  # by name, those that were given or named in this process
+
+
 def find_recipe(name: str | Recipe) -> Recipe:
     """A recipe by name, or as my_recipes.py:NAME out of a file of one's own. Raises SrkitError with the good names."""
     if isinstance(name, str) and ".py:" in name:
@@ -284,8 +280,10 @@ def find_recipe(name: str | Recipe) -> Recipe:
             raise SrkitError(f"{name} is a {type(found).__name__}, and no Recipe: name another one.")
         name = found
     if not isinstance(name, Recipe):
-        return find_named("recipe", name, RECIPES)
-    parts.remember(name)
+        return find_named("recipe", name, OWN | RECIPES)
+    if RECIPES.get(name.name) != name:
+        OWN[name.name] = name
+        parts.remember(name)
     return name
 
 

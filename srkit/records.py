@@ -58,6 +58,15 @@ def sources(recipe: Recipe) -> dict[str, str]:
     return {thing.__name__: parts.source(thing) for thing in things if parts.origin(thing)}
 
 
+def build(recipe: Recipe, scale: int | None = None) -> nn.Module:
+    """A recipe's generator with fresh weights, at its scale or another one. SrkitError where it has none such."""
+    scale = scale or recipe.scale
+    network = parts.with_options(recipe.generator, scale=scale)()
+    if getattr(network, "scale", None) != scale:
+        raise SrkitError(f"{recipe.name}: its {type(network).__name__} is not for x{scale}: take another --scale.")
+    return network
+
+
 def build_generator(description: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
     """The generator that `describe` wrote down, with fresh weights. folder: of the run whose record it is."""
 

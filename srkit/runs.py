@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
+WORDS = ("about", "cite", "reported")  # of a recipe: what its result does not depend on
 FIRST_PHASE = ("generator", "degradation", "scale", "crop", "batch", "ema")  # of a recipe: what its first phase is
 
 
@@ -114,11 +115,21 @@ class Run:
             )
         before, now = self.config, json.loads(json.dumps(config))
         for what in ("recipe", "profile", "seed", "data", "perceptual_weights"):
-            if before[what] != now[what]:
+            theirs, mine = _what_matters(before.get(what)), _what_matters(now[what])
+            if theirs != mine:
+                changed = what
+                if what == "recipe":
+                    differ = [key for key in theirs | mine if theirs.get(key) != mine.get(key)]
+                    changed = f"recipe ({', '.join(differ)})"
                 raise SrkitError(
-                    f"{self.folder} holds a run with a different {what}: name another folder with --runs, "
+                    f"{self.folder} holds a run with a different {changed}: name another folder with --runs, "
                     "or start anew with --force."
                 )
+        changed = [name for name, text in now.get("parts", {}).items() if before.get("parts", {}).get(name) != text]
+        if changed:
+            warnings.warn(
+                f"the source of {', '.join(changed)} has changed since {self.folder} was begun.", stacklevel=3
+            )
         return True
 
     def share_first_phase(self, config: dict[str, Any]) -> "Run | None":
@@ -243,6 +254,14 @@ def find_runs(runs: Path | str) -> list[Run]:
         except SrkitError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
     return found
+
+
+def _what_matters(record: Any) -> Any:
+    """What a record says of the result: not a recipe's words, nor where a part of one's own lies and reads like."""
+    if isinstance(record, dict):
+        words = {"from", *(WORDS if "generator" in record else ())}
+        return {key: _what_matters(value) for key, value in record.items() if key not in words}
+    return [_what_matters(each) for each in record] if isinstance(record, list) else record
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

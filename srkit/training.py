@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from srkit import __version__, distributed
+from srkit.checking import require
 from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
@@ -25,7 +26,7 @@ from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, find_recipe
-from srkit.records import describe
+from srkit.records import describe, sources
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
@@ -80,6 +81,8 @@ def train(
     going_on = run.may_go_on(config, resume, force)
     if going_on and run.done:
         return run
+    if "parts" in config:  # of one's own: what cannot work is said here, and not after an hour
+        require(recipe)
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
             getattr(loss, "ready", lambda device: None)(device)
@@ -278,7 +281,8 @@ def middle(image: np.ndarray, side: int, scale: int) -> np.ndarray:
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:
     counts = {"train": len(photographs.train), "valid": len(photographs.valid)}
     counts |= {"given_lr": len(photographs.lr)} if photographs.lr else {}
-    return {
+    own = sources(recipe)
+    return ({"parts": own} if own else {}) | {
         "recipe": describe(recipe),
         "profile": profile.name,
         "seed": seed,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srkit.files import SrkitError
 from srkit.recipes import Recipe, find_recipe
-from srkit.records import build_generator
+from srkit.records import build, build_generator
 from srkit.runs import check_finite
 from srkit.wrappers import Padded, Sharpened
 
@@ -33,19 +33,21 @@ def open_weights(path: Path | str, recipe: str | Recipe | None = None, scale: in
     path = Path(path).expanduser()
     if not path.is_file():
         raise SrkitError(f"{path} is not there: give a file of weights.")
-    card = None if recipe else _card(path)
+    recipe = recipe and find_recipe(recipe)
+    card = _card(path)
+    if recipe and card and "from" not in card["generator"]:  # else the recipe says where the card's class is
+        card = None
     if card:
         network, sharpening = build_generator(card["generator"], path.parent), card.get("sharpen", 0)
     elif recipe:
-        made = find_recipe(recipe)
-        network, sharpening = made.build(scale), made.sharpen
+        network, sharpening = build(recipe, scale), recipe.sharpen
     state = _read(path)
     if not card and not recipe:
         return _public(path, state, scale)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        what = "what its card says" if card else f"{made.name} x{network.scale}"
+        what = "what its card says" if card else f"{recipe.name} x{network.scale}"
         raise SrkitError(
             f"{path} does not hold just the weights of {what}: name the recipe it is of by --recipe, and its --scale."
         ) from error
