@@ -1,14 +1,14 @@
 """What each command does: reads the options, calls the functions that the notebooks call, prints what came of it."""
 
-import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from srkit.files import SrkitError
 from srkit.paths import home
 
 
-def doctor(options: argparse.Namespace) -> int:
+def doctor(options: SimpleNamespace) -> int:
     from srkit.course.doctor import FAIL, doctor
 
     rows = doctor()
@@ -19,7 +19,7 @@ def doctor(options: argparse.Namespace) -> int:
     return int((rows["state"] == FAIL).any())
 
 
-def check(options: argparse.Namespace) -> int:
+def check(options: SimpleNamespace) -> int:
     from srkit.checking import FAIL, check
 
     findings = check(options.recipe)
@@ -28,7 +28,7 @@ def check(options: argparse.Namespace) -> int:
     return int(any(each.state == FAIL for each in findings))
 
 
-def course(options: argparse.Namespace) -> None:
+def course(options: SimpleNamespace) -> None:
     from srkit.course.runner import run_course
 
     file, colon, name = options.recipe.rpartition(":")
@@ -38,10 +38,10 @@ def course(options: argparse.Namespace) -> None:
         recipe,
         options.data,
         options.seed,
-        options.only,
+        _only(options),
         options.runs,
         options.figures,
-        settings=dict(_setting(text) for text in options.set),
+        settings=dict(_setting(text) for text in options.set or ()),
     )
     print(f"\n{'notebook':20} {'seconds':>8} {'peak MB':>8} {'files':>6}")
     for each in done:
@@ -68,11 +68,13 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: SimpleNamespace) -> None:
     from srkit import distributed
     from srkit.health import in_words
     from srkit.training import train
 
+    if options.resume and options.force:
+        raise SrkitError("--resume goes on with a run and --force starts anew: choose one of them.")
     run = train(
         options.recipe,
         options.profile,
@@ -88,6 +90,7 @@ def train(options: argparse.Namespace) -> None:
         runs=options.runs or home() / "runs",
         resume=options.resume,
         force=options.force,
+        device=options.device and _device(options.device),
         perceptual_weights=options.perceptual_weights,
     )
     if distributed.rank() > 0:  # under torchrun one process speaks for all
@@ -97,7 +100,7 @@ def train(options: argparse.Namespace) -> None:
     print(f"{run.label}: {run.folder}")
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def evaluate(options: SimpleNamespace) -> int:
     import torch
     from torch import nn
 
@@ -111,7 +114,7 @@ def evaluate(options: argparse.Namespace) -> int:
     images, given = find_images(options.images, options.scale)
     if not images:
         raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     methods, problems = {}, []
     for what in options.what:
         method = resolve(what, options.scale, _runs(options), recipe=options.recipe)
@@ -143,7 +146,7 @@ def evaluate(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def data(options: argparse.Namespace) -> int:
+def data(options: SimpleNamespace) -> int:
     from srkit.data.audit import report
     from srkit.data.download import fetch, verify
     from srkit.data.registry import NAMED, folders, listing
@@ -153,7 +156,7 @@ def data(options: argparse.Namespace) -> int:
     if name is None:
         print(listing())
     elif options.report or options.against:
-        for what, words in report(name, options.against):
+        for what, words in report(name, options.against or []):
             print(f"{what:26}  {words}")
     elif options.verify:
         problems = [problem for folder in folders(name) for problem in verify(folder)]
@@ -168,7 +171,7 @@ def data(options: argparse.Namespace) -> int:
     return 0
 
 
-def kaggle(options: argparse.Namespace) -> None:
+def kaggle(options: SimpleNamespace) -> None:
     from srkit.course.kaggle import build, push, write_badges
 
     if options.what == "badges":
@@ -178,20 +181,23 @@ def kaggle(options: argparse.Namespace) -> None:
     else:
         if not options.user:
             raise SrkitError("whose kernels are they? Give your name on Kaggle with --user.")
-        names = ("user", "profile", "recipe", "data", "only", "wheel", "previous")
-        print(*build(options.out, **{name: getattr(options, name) for name in names}), sep="\n")
+        names = ("user", "profile", "recipe", "data", "wheel", "previous")
+        named = {name: getattr(options, name) for name in names}
+        print(*build(options.out, **named, only=_only(options)), sep="\n")
         print(f"Next: srkit kaggle push --out {options.out}, or `kaggle kernels push -p` with one of these folders.")
 
 
-def app(options: argparse.Namespace) -> None:
+def app(options: SimpleNamespace) -> None:
     from srkit.apps.page import serve
 
     settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
+    if options.runs and not options.runs.is_dir():
+        raise SrkitError(f"{options.runs} is no folder of runs: check the name, or leave --runs out.")
     settings["RUNS"] = str((options.runs or home() / "runs").resolve())
     serve(options.host, options.port, options.sessions, options.idle_minutes, settings)
 
 
-def upscale(options: argparse.Namespace) -> int:
+def upscale(options: SimpleNamespace) -> int:
     from srkit.images import MAX_PIXELS
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
@@ -213,7 +219,24 @@ def upscale(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def _runs(options: argparse.Namespace) -> Path | None:
+def _only(options: SimpleNamespace) -> str | None:
+    if options.only is not None and not options.only.strip(" ,"):
+        raise SrkitError(f"--only {options.only!r} names no notebook: write it as --only 03,05, or leave it out.")
+    return options.only
+
+
+def _runs(options: SimpleNamespace) -> Path | None:
     """The folder of runs: the one that was named, or the project's where there is one."""
     usual = home() / "runs"
     return options.runs or (usual if usual.is_dir() else None)
+
+
+def _device(name: str) -> str:
+    """The device that was named; SrkitError where it is not to be had."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say that there is none
+        raise SrkitError(f"device {name!r} is not to be had here: choose cpu, or see srkit doctor.") from error
+    return name

@@ -1,6 +1,7 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
 import difflib
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,14 @@ def near(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[found[0]]}? " if found else ""
+
+
+def check_numbers(least: float = 1, **numbers: object) -> None:
+    """Raise SrkitError for a number that is below `least`, not finite or none at all; None is one that was left out."""
+    for name, value in numbers.items():
+        good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
+        if value is not None and not good:
+            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number from {least:g} on.")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, near
+from srkit.files import SrkitError, check_numbers, near
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
@@ -110,6 +110,7 @@ def resolve(
     both of one run. recipe: what a file of weights without a card is of, or where a run's own generator is defined.
     Raises SrkitError for what is unknown or damaged, of another scale, or not there.
     """
+    check_numbers(1, scale=scale)
     if alpha is not None and not 0 <= alpha <= 1:
         raise SrkitError(f"alpha {alpha:g} does not lie between the PSNR weights, 0, and the GAN weights, 1.")
     if recipe is not None:

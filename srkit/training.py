@@ -19,7 +19,7 @@ from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, ResidentPatches, decode, decode_all, fits
 from srkit.evaluation import lr_of, psnr_y, super_resolve
-from srkit.files import SrkitError
+from srkit.files import SrkitError, check_numbers
 from srkit.health import findings
 from srkit.images import crop_to_multiple, write_image
 from srkit.paths import home
@@ -69,6 +69,9 @@ def train(
     CPU. cache: where large sets are kept decoded; by default data/cache of the project.
     Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
     """
+    check_numbers(0, seed=seed)
+    check_numbers(1, scale=scale, crop=crop, batch=batch, accumulate=accumulate)
+    check_numbers(1e-6, max_minutes=max_minutes)
     until = time.monotonic() + 60 * (max_minutes or math.inf)
     profile = find_profile(profile)
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, check_numbers
 from srkit.generator import sharpen as sharpened
 from srkit.image_files import KINDS, check_size, read_picture, write_picture
 from srkit.images import MAX_PIXELS
@@ -51,6 +51,7 @@ def upscale(
         raise SrkitError(
             f"an array of {pixels.dtype} and shape {shape} is no picture: give uint8 or uint16, (H, W) or (H, W, 3)."
         )
+    check_numbers(0, sharpen=sharpen)
     if tile is not None and tile < 1:
         raise SrkitError(f"a tile of {tile} pixels holds nothing: choose 8 or more.")
     network = deepcopy(resolve(network, scale, runs, alpha=alpha).network).eval()  # the caller's own stays as it is

@@ -114,4 +114,4 @@ def _public(path: Path, state: Mapping[str, Tensor], scale: int | None) -> nn.Mo
         raise SrkitError(f"{path} enlarges {found.scale}-fold, not {scale}-fold: use --scale {found.scale}.")
     network = Padded(found.model, found.scale, sizes.multiple_of, sizes.minimum)
     check_finite(network, path)
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_()  # as any other network: what may be trained is what is counted

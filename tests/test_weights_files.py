@@ -14,7 +14,7 @@ import srkit
 from srkit.cli import main
 from srkit.evaluation import evaluate
 from srkit.files import SrkitError
-from srkit.generator import SRResNet
+from srkit.generator import SRResNet, count_parameters
 from srkit.images import to_image, to_tensor, write_image
 from srkit.pretrained import find_systems, resolve
 from srkit.weights_files import open_weights
@@ -58,7 +58,7 @@ def test_a_public_file_answers_as_its_published_architecture_does(public):
     with torch.no_grad():
         torch.testing.assert_close(network(lr), theirs(lr), atol=1e-5, rtol=0)
     assert (network.scale, network.training) == (4, False)
-    assert not any(weight.requires_grad for weight in network.parameters())
+    assert count_parameters(network) == sum(weight.numel() for weight in theirs.parameters())
 
 
 def test_a_public_file_is_scored_enlarged_in_tiles_and_offered_like_a_recipe(public, tmp_path, capsys):
