@@ -29,7 +29,8 @@ def check_numbers(least: float = 1, **numbers: object) -> None:
     for name, value in numbers.items():
         good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
         if value is not None and not good:
-            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number from {least:g} on.")
+            enough = f"from {least:g} on" if least in (0, 1) else "above 0"
+            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number {enough}.")
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def train(
     """
     check_numbers(0, seed=seed)
     check_numbers(1, scale=scale, crop=crop, batch=batch, accumulate=accumulate)
-    check_numbers(1e-6, max_minutes=max_minutes)
+    check_numbers(1e-12, max_minutes=max_minutes)
     until = time.monotonic() + 60 * (max_minutes or math.inf)
     profile = find_profile(profile)
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
