@@ -1,173 +1,281 @@
-"""The command line, thin over the functions that the notebooks call. `srkit COMMAND --help` explains each."""
+"""The command line, thin over the functions that the notebooks call. `srkit COMMAND --help` explains each.
 
-import argparse
+A command is declared here, its words and its help; the function of the same name in `srkit.commands` does it.
+"""
+
+import functools
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+import typer
+from typer import Argument, Option
 
 from srkit import commands
 from srkit.files import SrkitError
 from srkit.progress import lasting_output
 
+COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
+GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
+KAGGLE = Path("build/kaggle")
+
+program = typer.Typer(
+    help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+settings = SimpleNamespace(debug=False)
+
+Profile = Annotated[str, Option(metavar="P", help="smoke, laptop or gpu")]
+Seed = Annotated[int, Option(min=0, max=2**32 - 1, metavar="N", help="seed of all that is random")]
+Data = Annotated[str, Option(metavar="D", help="a named set or a folder")]
+NewRuns = Annotated[Path | None, Option(metavar="DIR", help="where runs go (default: the project's runs/)")]
+Runs = Annotated[Path | None, Option(metavar="DIR", help="where runs are (default: the project's runs/)")]
+System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
+Only = Annotated[str | None, Option(metavar="03,05", help="these notebooks alone, by number or name")]
+Device = Annotated[str | None, Option(metavar="D", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")]
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Returns its status: 0 all that was asked is there, 1 an error, 2 wrong usage, 130 stopped."""
+    """Run one command. Returns its status: 0 all that was asked is there, 1 an error, 130 stopped.
+
+    Raises SystemExit(2) for wrong usage.
+    """
     with lasting_output():
-        return _run(argv)
+        return _run([*(sys.argv[1:] if argv is None else argv)])
 
 
-def _run(argv: list[str] | None) -> int:
-    options = _parser().parse_args(argv)
+def _run(words: list[str]) -> int:
+    end = words.index("--") if "--" in words else len(words)  # what follows is no option
+    settings.debug = "--debug" in words[:end]
     warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
     try:
-        return options.run(options) or 0
+        program([word for word in words[:end] if word != "--debug"] + words[end:], prog_name="srkit")
+    except SystemExit as left:
+        if left.code == 2:
+            raise
+        return left.code or 0
+    return 0
+
+
+def command(group: str) -> Callable:
+    """Declare a command: its options are the signature's, its help the docstring's; srkit.commands has the work."""
+
+    def declare(declared: Callable) -> Callable:
+        @functools.wraps(declared)
+        def run(**options: object) -> None:
+            raise typer.Exit(_status(getattr(commands, declared.__name__), options))
+
+        return program.command(rich_help_panel=group)(run)
+
+    return declare
+
+
+def _status(work: Callable, options: dict[str, object]) -> int:
+    """Do the work of a command; an error is one sentence on stderr."""
+    try:
+        for name, value in options.items():
+            if value == "":
+                raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
+        return work(SimpleNamespace(**options)) or 0
     except SrkitError as error:
-        if options.debug:
+        if settings.debug:
             raise
         print(f"srkit: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        if options.debug:
+        if settings.debug:
             raise
         print(f"srkit: {str(stop) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="srkit", description="Super-resolution with GANs: a course and a thesis kit.")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    _command(subparsers, "doctor", commands.doctor, "is this machine ready? OK, WARN or FAIL a line, and what to do")
-
-    course = _command(subparsers, "course", commands.course, "run the notebooks in order and check what they made")
-    _training_options(course)
-    course.add_argument("--only", metavar="03,05", help="these notebooks alone, by number or name")
-    course.add_argument(
-        "--figures", type=Path, metavar="DIR", help="where figures go (default: the project's figures/)"
-    )
-    course.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
-    course.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="one more parameter of the notebooks; repeatable",
-    )
-
-    train = _command(subparsers, "train", commands.train, "train a recipe")
-    train.add_argument("recipe", metavar="RECIPE")
-    _training_options(train)
-    train.add_argument("--scale", type=int, metavar="S", help="instead of the recipe's scale")
-    train.add_argument("--crop", type=int, metavar="PX", help="side of the HR crops, instead of the recipe's")
-    train.add_argument("--batch", type=int, metavar="N", help="crops a step, instead of the recipe's")
-    train.add_argument(
-        "--accumulate", type=int, default=1, metavar="N", help="take each batch in N pieces: less memory"
-    )
-    train.add_argument(
-        "--precision", choices=["fp32", "bf16", "fp16"], help="default: a GPU's quick 16 bits; fp32 on a CPU"
-    )
-    train.add_argument("--max-minutes", type=float, metavar="M", help="save and stop after so long; --resume goes on")
-    train.add_argument("--cache", type=Path, metavar="DIR", help="where large sets lie decoded (default: data/cache)")
-    train.add_argument(
-        "--perceptual-weights", choices=["imagenet", "random"], help="of the VGG; smoke takes random ones by itself"
-    )
-    again = train.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on where a run stopped; start where there is none")
-    again.add_argument("--force", action="store_true", help="start anew over an earlier run")
-
-    data = _command(subparsers, "data", commands.data, "list the named data sets; fetch, verify or report on one")
-    data.add_argument("name", nargs="?", metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")
-    data.add_argument("--verify", action="store_true", help="compare every picture with what was fetched")
-    data.add_argument("--report", action="store_true", help="count, sizes, grey ones, near-duplicates, quality, leaks")
-    data.add_argument("--against", action="append", default=[], metavar="D", help="report pictures that D has too")
-    data.add_argument("--keep-archive", action="store_true", help="keep what was downloaded, below data/archives")
-
-    kaggle = _command(subparsers, "kaggle", commands.kaggle, "the notebooks as Kaggle kernels: build, push; badges")
-    kaggle.add_argument("what", choices=("build", "push", "badges"))
-    kaggle.add_argument("--out", type=Path, default=Path("build/kaggle"), metavar="DIR", help="default: build/kaggle")
-    kaggle.add_argument("--user", metavar="NAME", help="your name on Kaggle")
-    kaggle.add_argument("--profile", default="gpu", metavar="P", help="smoke, laptop or gpu (default: gpu)")
-    kaggle.add_argument("--recipe", default="srgan", metavar="R", help="the system to train, or all (default: srgan)")
-    kaggle.add_argument("--data", default="starter", metavar="D", help="a named set, or kaggle:OWNER/SLUG")
-    kaggle.add_argument("--only", metavar="03,05", help="these notebooks alone, by number or name")
-    way = {"action": argparse.BooleanOptionalAction, "default": True}
-    kaggle.add_argument("--wheel", **way, help="build srkit's wheel too, which every kernel has attached")
-    kaggle.add_argument("--previous", metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
-
-    evaluate = _command(
-        subparsers, "evaluate", commands.evaluate, "PSNR, SSIM and LPIPS of methods on a folder of HR images"
-    )
-    evaluate.add_argument(
-        "what",
-        nargs="+",
-        metavar="WHAT",
-        help="bicubic, nearest, a run's folder, a recipe (its newest run), or a folder of ready-made SR images",
-    )
-    evaluate.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of HR images")
-    evaluate.add_argument("--scale", type=int, required=True, metavar="S")
-    evaluate.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="one line an image and method, added at once; what it holds already is not done again",
-    )
-    evaluate.add_argument(
-        "--table", type=Path, metavar="FILE", help="the means as a table: LaTeX (.tex) or Markdown (.md)"
-    )
-    evaluate.add_argument(
-        "--gallery", type=Path, metavar="DIR", help="six figures, from the last method's greatest gain to its least"
-    )
-    evaluate.add_argument("--no-lpips", action="store_true", help="leave LPIPS out, which takes longest")
-    evaluate.add_argument("--save", type=Path, metavar="DIR", help="keep the SR images, in a folder a method")
-    evaluate.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
-
-    upscale = _command(subparsers, "upscale", commands.upscale, "enlarge pictures by a trained network")
-    upscale.add_argument(
-        "pictures", nargs="+", metavar="FILE|DIR", help="pictures, and folders of them; -- before -a.png"
-    )
-    upscale.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the enlarged pictures go")
-    upscale.add_argument("--recipe", metavar="R", help="the system (default: srresnet_light), or that of --weights")
-    upscale.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a file of weights, rather than a run's or srkit's"
-    )
-    upscale.add_argument("--scale", type=int, default=4, metavar="S", help="2, 3, 4 or 8 (default: 4)")
-    upscale.add_argument("--alpha", type=float, metavar="A", help="between the PSNR weights, 0, and the GAN weights, 1")
-    upscale.add_argument("--sharpen", type=float, default=0.0, metavar="X", help="amount of unsharp mask (default: 0)")
-    upscale.add_argument(
-        "--ensemble", action="store_true", help="the mean over eight flips and turns: better, and slow"
-    )
-    upscale.add_argument("--tile", type=int, metavar="PX", help="side of a tile (default: as the memory allows)")
-    upscale.add_argument("--format", choices=("png", "jpg", "webp", "tif", "bmp", "gif"), help="instead of the input's")
-    upscale.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (default: cpu)")
-    upscale.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures (default: 100 million)")
-    upscale.add_argument("--force", action="store_true", help="write over pictures that are there")
-    upscale.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
-
-    app = _command(subparsers, "app", commands.app, "serve notebook 07 as a web page")
-    app.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: this machine)")
-    app.add_argument("--port", type=int, default=8866, metavar="P", help="default: 8866")
-    app.add_argument("--sessions", type=int, default=4, metavar="N", help="visitors at once (default: 4)")
-    app.add_argument("--idle-minutes", type=float, default=15, metavar="M", help="then a visitor is forgotten")
-    app.add_argument("--upload-mb", type=float, default=8, metavar="MB", help="largest file taken (default: 8)")
-    app.add_argument("--pixels", type=int, default=400_000, metavar="N", help="most LR pixels (default: 400000)")
-    app.add_argument("--seconds", type=float, default=60, metavar="S", help="longest answer (default: 60)")
-    app.add_argument("--runs", type=Path, metavar="DIR", help="where runs are (default: the project's runs/)")
-    return parser
+@command(COURSE)
+def doctor() -> None:
+    """Is this machine ready? OK, WARN or FAIL a line, and what to do."""
 
 
-def _command(subparsers, name: str, run: Callable, about: str) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
-    parser.add_argument(
-        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-    )
-    parser.set_defaults(run=run)
-    return parser
+@command(COURSE)
+def course(
+    profile: Profile = "smoke",
+    recipe: System = "srgan",
+    data: Data = "starter",
+    seed: Seed = 0,
+    only: Only = None,
+    runs: NewRuns = None,
+    figures: Annotated[Path | None, Option(metavar="DIR", help="where figures go (default: figures/)")] = None,
+    set: Annotated[
+        list[str] | None, Option(metavar="NAME=VALUE", help="one more parameter of the notebooks; repeatable")
+    ] = None,
+) -> None:
+    """Run the notebooks in order and check what they made."""
 
 
-def _training_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="smoke", metavar="P", help="smoke, laptop or gpu (default: smoke)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all that is random (default: 0)")
-    parser.add_argument("--data", default="starter", metavar="D", help="a named set or a folder (default: starter)")
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="where runs go (default: the project's runs/)")
+@command(NETWORKS)
+def train(
+    recipe: Annotated[str, Argument(metavar="RECIPE", help="a recipe's name, or my_recipes.py:NAME")],
+    profile: Profile = "smoke",
+    seed: Seed = 0,
+    data: Data = "starter",
+    runs: NewRuns = None,
+    scale: Annotated[int | None, Option(min=2, metavar="S", help="2, 3, 4 or 8", rich_help_panel=SIZES)] = None,
+    crop: Annotated[int | None, Option(min=8, metavar="PX", help="side of HR crops", rich_help_panel=SIZES)] = None,
+    batch: Annotated[int | None, Option(min=1, metavar="N", help="crops a step", rich_help_panel=SIZES)] = None,
+    accumulate: Annotated[
+        int, Option(min=1, metavar="N", help="take each batch in N pieces: less memory", rich_help_panel=SIZES)
+    ] = 1,
+    device: Device = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"] | None, Option(help="default: a GPU's quick 16 bits; fp32 on a CPU")
+    ] = None,
+    cache: Annotated[
+        Path | None, Option(metavar="DIR", help="where large sets lie decoded (default: data/cache)")
+    ] = None,
+    perceptual_weights: Annotated[
+        Literal["imagenet", "random"] | None, Option(help="of the VGG; smoke takes random ones by itself")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, Option(metavar="M", help="save and stop after so long", rich_help_panel=GOING_ON)
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="go on where a run stopped; start where there is none", rich_help_panel=GOING_ON)
+    ] = False,
+    force: Annotated[bool, Option("--force", help="start anew over an earlier run", rich_help_panel=GOING_ON)] = False,
+) -> None:
+    """Train a recipe."""
+
+
+@command(NETWORKS)
+def check(recipe: Annotated[str, Argument(metavar="RECIPE", help="my_recipes.py:NAME, or a recipe's name")]) -> None:
+    """Try a recipe of your own in half a minute: OK, WARN or FAIL a line."""
+
+
+@command(PICTURES)
+def data(
+    name: Annotated[str | None, Argument(metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")] = None,
+    verify: Annotated[bool, Option("--verify", help="compare every picture with what was fetched")] = False,
+    report: Annotated[
+        bool, Option("--report", help="count, sizes, grey ones, near-duplicates, quality, leaks")
+    ] = False,
+    against: Annotated[list[str] | None, Option(metavar="D", help="report pictures that D has too; repeatable")] = None,
+    keep_archive: Annotated[
+        bool, Option("--keep-archive", help="keep what was downloaded, below data/archives")
+    ] = False,
+) -> None:
+    """List the named data sets; fetch, verify or report on one."""
+
+
+@command(COURSE)
+def kaggle(
+    what: Annotated[Literal["build", "push", "badges"], Argument(metavar="build|push|badges")],
+    out: Annotated[Path, Option(metavar="DIR", help="where the kernels go")] = KAGGLE,
+    user: Annotated[str | None, Option(metavar="NAME", help="your name on Kaggle")] = None,
+    profile: Profile = "gpu",
+    recipe: System = "srgan",
+    data: Annotated[str, Option(metavar="D", help="a named set, or kaggle:OWNER/SLUG")] = "starter",
+    only: Only = None,
+    wheel: Annotated[bool, Option(help="build srkit's wheel too, which every kernel has attached")] = True,
+    previous: Annotated[
+        str | None, Option(metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
+    ] = None,
+) -> None:
+    """The notebooks as Kaggle kernels: build, push; badges."""
+
+
+@command(NETWORKS)
+def evaluate(
+    what: Annotated[
+        list[str],
+        Argument(
+            metavar="WHAT...",
+            help="bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
+            "or a folder of ready-made SR images",
+        ),
+    ],
+    images: Annotated[Path, Option(metavar="DIR", help="folder of HR images, or a named set")],
+    scale: Annotated[int, Option(min=1, metavar="S")],
+    csv: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="one line an image and method, added at once; what it holds already is not done again",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="the means as a table: LaTeX (.tex) or Markdown (.md)", rich_help_panel=RESULTS),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="six figures, from the last method's greatest gain to its least",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, Option(metavar="DIR", help="keep the SR images, in a folder a method", rich_help_panel=RESULTS)
+    ] = None,
+    no_lpips: Annotated[bool, Option("--no-lpips", help="leave LPIPS out, which takes longest")] = False,
+    recipe: Annotated[
+        str | None, Option(metavar="R", help="what a file of weights is of, or my_recipes.py:NAME of a run's own parts")
+    ] = None,
+    device: Device = None,
+    runs: Runs = None,
+) -> None:
+    """PSNR, SSIM and LPIPS of methods on a folder of HR images."""
+
+
+@command(PICTURES)
+def upscale(
+    pictures: Annotated[
+        list[str], Argument(metavar="FILE|DIR...", help="pictures, and folders of them; -- before -a.png")
+    ],
+    out: Annotated[Path, Option(metavar="DIR", help="where the enlarged pictures go")],
+    recipe: Annotated[
+        str | None, Option(metavar="R", help="the system (default: srresnet_light), or that of --weights")
+    ] = None,
+    weights: Annotated[
+        Path | None, Option(metavar="FILE", help="a file of weights, of a run or a public one, rather than srkit's")
+    ] = None,
+    scale: Annotated[
+        int | None, Option(min=1, metavar="S", help="2, 3, 4 or 8 (default: the recipe's, or the file's own)")
+    ] = None,
+    alpha: Annotated[
+        float | None, Option(metavar="A", help="between the PSNR weights, 0, and the GAN weights, 1")
+    ] = None,
+    sharpen: Annotated[float, Option(metavar="X", help="amount of unsharp mask")] = 0.0,
+    ensemble: Annotated[
+        bool, Option("--ensemble", help="the mean over eight flips and turns: better, and slow")
+    ] = False,
+    tile: Annotated[int | None, Option(metavar="PX", help="side of a tile (default: as the memory allows)")] = None,
+    format: Annotated[
+        Literal["png", "jpg", "webp", "tif", "bmp", "gif"] | None, Option(help="instead of the input's")
+    ] = None,
+    device: Annotated[str, Option(metavar="D", help="cpu or cuda")] = "cpu",
+    max_pixels: Annotated[
+        int | None, Option(min=1, metavar="N", help="refuse larger pictures (default: 100 million)")
+    ] = None,
+    force: Annotated[bool, Option("--force", help="write over pictures that are there")] = False,
+    runs: Runs = None,
+) -> None:
+    """Enlarge pictures by a trained network."""
+
+
+@command(PICTURES)
+def app(
+    host: Annotated[str, Option(metavar="H", help="address to listen on; 127.0.0.1 is this machine")] = "127.0.0.1",
+    port: Annotated[int, Option(min=1, max=65535, metavar="P")] = 8866,
+    sessions: Annotated[int, Option(min=1, metavar="N", help="visitors at once")] = 4,
+    idle_minutes: Annotated[float, Option(min=0.1, metavar="M", help="then a visitor is forgotten")] = 15,
+    upload_mb: Annotated[float, Option(min=0.01, metavar="MB", help="largest file taken")] = 8,
+    pixels: Annotated[int, Option(min=256, metavar="N", help="most LR pixels")] = 400_000,
+    seconds: Annotated[float, Option(min=0.1, metavar="S", help="longest answer")] = 60,
+    runs: Runs = None,
+) -> None:
+    """Serve notebook 07 as a web page."""

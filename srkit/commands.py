@@ -1,14 +1,14 @@
 """What each command does: reads the options, calls the functions that the notebooks call, prints what came of it."""
 
-import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from srkit.files import SrkitError
 from srkit.paths import home
 
 
-def doctor(options: argparse.Namespace) -> int:
+def doctor(options: SimpleNamespace) -> int:
     from srkit.course.doctor import FAIL, doctor
 
     rows = doctor()
@@ -19,18 +19,29 @@ def doctor(options: argparse.Namespace) -> int:
     return int((rows["state"] == FAIL).any())
 
 
-def course(options: argparse.Namespace) -> None:
+def check(options: SimpleNamespace) -> int:
+    from srkit.checking import FAIL, check
+
+    findings = check(options.recipe)
+    for each in findings:
+        print(f"{each.state:4}  {each.check:22} {each.found}")
+    return int(any(each.state == FAIL for each in findings))
+
+
+def course(options: SimpleNamespace) -> None:
     from srkit.course.runner import run_course
 
+    file, colon, name = options.recipe.rpartition(":")
+    recipe = f"{Path(file).resolve()}:{name}" if colon and Path(file).is_file() else options.recipe
     done = run_course(
         options.profile,
-        options.recipe,
+        recipe,
         options.data,
         options.seed,
-        options.only,
+        _only(options),
         options.runs,
         options.figures,
-        settings=dict(_setting(text) for text in options.set),
+        settings=dict(_setting(text) for text in options.set or ()),
     )
     print(f"\n{'notebook':20} {'seconds':>8} {'peak MB':>8} {'files':>6}")
     for each in done:
@@ -57,11 +68,13 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: SimpleNamespace) -> None:
     from srkit import distributed
     from srkit.health import in_words
     from srkit.training import train
 
+    if options.resume and options.force:
+        raise SrkitError("--resume goes on with a run and --force starts anew: choose one of them.")
     run = train(
         options.recipe,
         options.profile,
@@ -77,6 +90,7 @@ def train(options: argparse.Namespace) -> None:
         runs=options.runs or home() / "runs",
         resume=options.resume,
         force=options.force,
+        device=options.device and _device(options.device),
         perceptual_weights=options.perceptual_weights,
     )
     if distributed.rank() > 0:  # under torchrun one process speaks for all
@@ -86,7 +100,7 @@ def train(options: argparse.Namespace) -> None:
     print(f"{run.label}: {run.folder}")
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def evaluate(options: SimpleNamespace) -> int:
     import torch
     from torch import nn
 
@@ -94,17 +108,19 @@ def evaluate(options: argparse.Namespace) -> int:
     from srkit.data.sources import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
+    from srkit.pretrained import resolve
     from srkit.tables import protocol, write_table
 
     images, given = find_images(options.images, options.scale)
     if not images:
         raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     methods, problems = {}, []
     for what in options.what:
-        name, method = _method(what, options.scale, options.runs or home() / "runs")
-        name = f"{Path(what).resolve().parent.name}-{name}" if name in methods else name
-        methods[name] = method.to(device) if isinstance(method, nn.Module) else method
+        method = resolve(what, options.scale, _runs(options), recipe=options.recipe)
+        name = f"{Path(what).resolve().parent.name}-{method.name}" if method.name in methods else method.name
+        print(f"{name}: {method.source}") if method.source != name else None
+        methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
     lpips = None if options.no_lpips else lpips_judge(device)
     table = evaluate(
         methods,
@@ -130,7 +146,7 @@ def evaluate(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def data(options: argparse.Namespace) -> int:
+def data(options: SimpleNamespace) -> int:
     from srkit.data.audit import report
     from srkit.data.download import fetch, verify
     from srkit.data.registry import NAMED, folders, listing
@@ -140,7 +156,7 @@ def data(options: argparse.Namespace) -> int:
     if name is None:
         print(listing())
     elif options.report or options.against:
-        for what, words in report(name, options.against):
+        for what, words in report(name, options.against or []):
             print(f"{what:26}  {words}")
     elif options.verify:
         problems = [problem for folder in folders(name) for problem in verify(folder)]
@@ -155,7 +171,7 @@ def data(options: argparse.Namespace) -> int:
     return 0
 
 
-def kaggle(options: argparse.Namespace) -> None:
+def kaggle(options: SimpleNamespace) -> None:
     from srkit.course.kaggle import build, push, write_badges
 
     if options.what == "badges":
@@ -165,32 +181,31 @@ def kaggle(options: argparse.Namespace) -> None:
     else:
         if not options.user:
             raise SrkitError("whose kernels are they? Give your name on Kaggle with --user.")
-        names = ("user", "profile", "recipe", "data", "only", "wheel", "previous")
-        print(*build(options.out, **{name: getattr(options, name) for name in names}), sep="\n")
+        names = ("user", "profile", "recipe", "data", "wheel", "previous")
+        named = {name: getattr(options, name) for name in names}
+        print(*build(options.out, **named, only=_only(options)), sep="\n")
         print(f"Next: srkit kaggle push --out {options.out}, or `kaggle kernels push -p` with one of these folders.")
 
 
-def app(options: argparse.Namespace) -> None:
+def app(options: SimpleNamespace) -> None:
     from srkit.apps.page import serve
 
     settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
+    if options.runs and not options.runs.is_dir():
+        raise SrkitError(f"{options.runs} is no folder of runs: check the name, or leave --runs out.")
     settings["RUNS"] = str((options.runs or home() / "runs").resolve())
     serve(options.host, options.port, options.sessions, options.idle_minutes, settings)
 
 
-def upscale(options: argparse.Namespace) -> int:
+def upscale(options: SimpleNamespace) -> int:
     from srkit.images import MAX_PIXELS
-    from srkit.upscaling import find_network, open_weights, targets, upscale_file
+    from srkit.pretrained import resolve
+    from srkit.upscaling import targets, upscale_file
 
-    runs, recipe = options.runs or home() / "runs", options.recipe or "srresnet_light"
-    if options.weights:
-        network = find_network(open_weights(options.weights, options.recipe, options.scale), alpha=options.alpha)
-    elif options.alpha is not None:
-        network = find_network(recipe, options.scale, options.alpha, runs)
-    else:
-        network = _method(recipe, options.scale, runs)[1]
-        if not hasattr(network, "scale"):
-            raise SrkitError(f"{recipe} is no network: name a recipe or the folder of a run by --recipe.")
+    if options.weights and not options.weights.expanduser().is_file():
+        raise SrkitError(f"{options.weights} is not there: give a file of weights.")
+    what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or "srresnet_light", None)
+    network = resolve(what, options.scale, _runs(options), alpha=options.alpha, recipe=recipe).network
     names = ("sharpen", "ensemble", "tile", "device", "force")
     more = {name: getattr(options, name) for name in names} | {
         "max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels
@@ -206,33 +221,24 @@ def upscale(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def _method(what: str, scale: int, runs: Path) -> tuple[str, object]:
-    """The name and the method that a word on the command line means."""
-    from srkit.data.sources import find_pictures
-    from srkit.pretrained import load
-    from srkit.recipes import RECIPES
-    from srkit.runs import Run, find_runs
+def _only(options: SimpleNamespace) -> str | None:
+    if options.only is not None and not options.only.strip(" ,"):
+        raise SrkitError(f"--only {options.only!r} names no notebook: write it as --only 03,05, or leave it out.")
+    return options.only
 
-    if what in ("bicubic", "nearest"):
-        return what, what
-    if what in RECIPES:
-        found = [run for run in find_runs(runs) if run.config["recipe"]["name"] == what and run.scale == scale]
-        if not found:
-            return f"{what} (shipped)", load(what, scale)
-        print(f"{what}: {found[-1].folder} ({found[-1].label})")
-        return what, found[-1].generator()
-    folder = Path(what).resolve()
-    if folder.is_dir() and not (folder / "config.json").exists():
-        if not find_pictures(folder):
-            raise SrkitError(f"{what} holds neither a run nor SR images: name another folder.")
-        taken = folder.name in ("bicubic", "nearest", *RECIPES)
-        return f"{folder.parent.name}-{folder.name}" if taken else folder.name, folder
-    if not Path(what).is_dir():
-        known = ", ".join(["bicubic", "nearest", *RECIPES])
-        raise SrkitError(f"{what!r} is no method: give the folder of a run or of SR images, or one of {known}.")
-    run = Run(folder)
-    if run.scale != scale:
-        raise SrkitError(
-            f"{what} was trained for x{run.scale} and cannot be scored at x{scale}: use --scale {run.scale}."
-        )
-    return run.folder.name, run.generator()
+
+def _runs(options: SimpleNamespace) -> Path | None:
+    """The folder of runs: the one that was named, or the project's where there is one."""
+    usual = home() / "runs"
+    return options.runs or (usual if usual.is_dir() else None)
+
+
+def _device(name: str) -> str:
+    """The device that was named; SrkitError where it is not to be had."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say that there is none
+        raise SrkitError(f"device {name!r} is not to be had here: choose cpu, or see srkit doctor.") from error
+    return name

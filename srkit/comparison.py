@@ -1,5 +1,6 @@
 """Systems side by side: every one that has weights, on the same pictures under one protocol."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
@@ -17,29 +18,32 @@ from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, luma, read_image
-from srkit.pretrained import load, shipped, shipped_systems
+from srkit.pretrained import SHIPPED, find_systems, load, shipped, shipped_systems
 from srkit.recipes import RECIPES
-from srkit.runs import Run, find_runs
+from srkit.runs import Run
 
 HR = "HR\n\n"  # its title, as high as those with scores
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
-def find_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[Systems, list[str]]:
-    """The networks of a profile, seed and data set, those shipped with srkit, and the recipes that have neither."""
-    found: Systems = {}
-    for run in find_runs(runs):
-        config = run.config
-        if run.done and (config["profile"], config["seed"], config["data"]["name"]) == (profile, seed, data):
-            found[config["recipe"]["name"], run.scale] = {phase: run.generator(phase) for phase in run.phases}
-    ours = shipped_systems()
-    firsts = [phases["psnr"] for phases in ours.values() if {"psnr", "gan"} <= phases.keys()]
-    for (name, scale), phases in ours.items():
-        if not (len(phases) == 1 and phases.get("psnr") in firsts):  # else it is the first phase of another one here
-            found[f"{name} (shipped)", scale] = {phase: load(name, scale, phase) for phase in phases}
+def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[Systems, list[str]]:
+    """The networks of a profile, seed and data set, those that are no run's, and the recipes that have no weights.
+
+    A network that cannot be opened is left out, with a warning.
+    """
+    found, asked = {}, (profile, seed, data)
+    for system in reversed(find_systems(runs)):
+        config = system.run and system.run.config
+        if config and not (system.run.done and (config["profile"], config["seed"], config["data"]["name"]) == asked):
+            continue
+        try:
+            name = system.name if config else system.label
+            found[name, system.scale] = {phase: network() for phase, network in system.phases.items()}
+        except SrkitError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
     order = {name: place for place, name in enumerate(RECIPES)}
-    systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(" (shipped)"), 99)))
-    here = {name for name, _ in (*systems, *ours)}
+    systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(SHIPPED), 99)))
+    here = {name.removesuffix(SHIPPED) for name, _ in systems} | {name for name, _ in shipped_systems()}
     return systems, [name for name in RECIPES if name not in here]
 
 

@@ -22,6 +22,7 @@ from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, picture_mode
+from srkit.parts import origin
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -175,7 +176,9 @@ class Patches:
             degradation = "given"
             made = _given([given[path] for path in images], self.hr, scale, white)
         if cache:
-            what = repr((__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any"))
+            what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
+            own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
+            what = repr((*what, *own.values()) if own and degradation != "given" else what)
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
         lr = dict(made)

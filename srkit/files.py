@@ -1,11 +1,12 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
+import difflib
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
-from math import inf
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class CannotWrite(SrkitError):
 def check_number(name: str, value: object, least: float = 1, whole: bool = True) -> None:
     """Raise SrkitError for what is no number, or is below `least`: names the argument and what it takes."""
     kind = Integral if whole else Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < inf:
+    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
         raise SrkitError(f"{name} is {value!r}: give a {'whole ' * whole}number from {least:g}.")
 
 
@@ -38,6 +39,26 @@ def expanded(path: Path | str) -> Path:
     with suppress(RuntimeError):  # ~nobody: a name like any other
         return Path(path).expanduser()
     return Path(path)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """ "did you mean srgan_light? " where a known name is close to a mistyped one, else nothing.
+
+    >>> near("srgan_lite", ["srgan", "srgan_light"])
+    'did you mean srgan_light? '
+    """
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[found[0]]}? " if found else ""
+
+
+def check_numbers(least: float = 1, **numbers: object) -> None:
+    """Raise SrkitError for a number that is below `least`, not finite or none at all; None is one that was left out."""
+    for name, value in numbers.items():
+        good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
+        if value is not None and not good:
+            enough = f"from {least:g} on" if least in (0, 1) else "above 0"
+            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number {enough}.")
 
 
 @contextmanager

@@ -1,46 +1,280 @@
-"""Trained weights that come with srkit, each with a card that says how they were made."""
+"""Every way to a trained network: a recipe's name, a run, a file of weights, a network itself, what srkit ships."""
 
 import hashlib
 import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from srkit.files import SrkitError, replacing
-from srkit.recipes import build_generator
-from srkit.runs import Run, find_runs, load_weights
+from srkit.files import SrkitError, check_numbers, near
+from srkit.generator import interpolate
+from srkit.parts import find_part
+from srkit.recipes import RECIPES, Recipe, find_recipe
+from srkit.records import build_generator
+from srkit.runs import Run, check_finite, find_runs, load_weights
+from srkit.weights_files import SUFFIXES, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
+INTERPOLATIONS = ("bicubic", "nearest")
+SHIPPED = " (shipped)"
+What = str | Path | Recipe | nn.Module
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way from LR to SR, and what is known of it.
+
+    name: what a table calls it. does: a generator, in eval mode on the CPU unless it was given as it is; "bicubic" or
+    "nearest"; or a folder of SR pictures that are there already. scale: None where any will do. source: where it comes
+    from, in words.
+    """
+
+    name: str
+    does: nn.Module | str | Path
+    scale: int | None
+    source: str
+
+    @property
+    def network(self) -> nn.Module:
+        """The generator: (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W). SrkitError where it is none."""
+        if not isinstance(self.does, nn.Module):
+            raise SrkitError(f"{self.name} is no network: name a recipe, the folder of a run, or a file of weights.")
+        return self.does
+
+
+@dataclass(frozen=True)
+class System:
+    """A recipe that has weights, of a run or shipped with srkit; the network of each phase is loaded when called.
+
+    name: the recipe's. label: a run's folder, or "NAME (shipped)". made: in words. run: None where it is no run's.
+    """
+
+    name: str
+    scale: int
+    label: str
+    made: str
+    phases: Mapping[str, Callable[[], nn.Module]]
+    run: Run | None = None
+
+    @property
+    def smoke(self) -> bool:
+        """Whether it only proves that the code runs."""
+        return self.run is not None and self.run.config["profile"] == "smoke"
+
+    @property
+    def psnr(self) -> Callable[[], nn.Module]:
+        """Loads the network of the first phase."""
+        return next(iter(self.phases.values()))
+
+    @property
+    def gan(self) -> Callable[[], nn.Module] | None:
+        """Loads the network of the phase after it; None where there is none."""
+        return [*self.phases.values(), None][1]
 
 
 def load(
-    name: str = "srresnet_light", scale: int = 4, phase: str | None = None, runs: Path | str | None = None
+    name: What = "srresnet_light",
+    scale: int | None = None,
+    phase: str | None = None,
+    runs: Path | str | None = None,
+    recipe: str | Recipe | None = None,
 ) -> nn.Module:
-    """A trained generator by its recipe's name, in eval mode on the CPU.
+    """A trained generator in eval mode on the CPU, by all that `resolve` understands.
 
-    A run's own weights come first: the newest run of that recipe and scale in `runs`, where one is named. Else those
-    that srkit ships; of its last phase, or of the one named. Raises SrkitError where there are none, or a file is not
-    what its card says.
+    >>> srkit.load("srgan_light", scale=2)  # doctest: +SKIP
     """
-    mine = [run for run in find_runs(runs) if _is(run, name, scale, phase)] if runs else []
-    if mine:
-        return mine[-1].generator(phase)
-    cards = shipped_systems().get((name, scale), {})
-    if phase not in (None, *cards) or not cards:
-        here = ", ".join(f"{card['recipe']['name']} x{card['scale']} ({card['phase']})" for card in shipped()) or "none"
-        raise SrkitError(
-            f"there are no weights of {name} x{scale}{f' ({phase})' if phase else ''}: srkit ships {here}; "
-            f"srkit train {name} makes your own."
-        )
-    card = cards[phase or [*cards][-1]]
+    return resolve(name, scale, runs, phase=phase, recipe=recipe).network
+
+
+def resolve(
+    what: What,
+    scale: int | None = None,
+    runs: Path | str | None = None,
+    *,
+    phase: str | None = None,
+    alpha: float | None = None,
+    recipe: str | Recipe | None = None,
+) -> Method:
+    """What a word or a thing means, as something that enlarges.
+
+    what: "bicubic" or "nearest"; a recipe or its name; a run, or its folder; a file of weights (.safetensors, .pth,
+    .pt, .ckpt), srkit's own or a public one of an architecture that spandrel knows; a folder of SR pictures; or a
+    network. Of a recipe's name the newest run in `runs` comes first, then what srkit ships, then the runs under smoke.
+    scale: what it must enlarge by; None takes the recipe's, or whatever a file or a run has. phase: "psnr" or "gan";
+    by default the last one that has weights. alpha: between the weights of the first phase, 0, and of the second, 1,
+    both of one run. recipe: what a file of weights without a card is of, or where a run's own generator is defined.
+    Raises SrkitError for what is unknown or damaged, of another scale, or not there.
+    """
+    check_numbers(1, scale=scale)
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise SrkitError(f"alpha {alpha:g} does not lie between the PSNR weights, 0, and the GAN weights, 1.")
+    if recipe is not None:
+        recipe = find_recipe(recipe)
+    method = _found(what, scale, _runs_folder(runs), phase, alpha, recipe)
+    if scale and method.scale not in (None, scale):
+        raise SrkitError(f"{method.name} enlarges {method.scale}-fold, not {scale}-fold: use --scale {method.scale}.")
+    if isinstance(method.does, nn.Module):
+        check_finite(method.does, method.name)
+    return method
+
+
+def find_systems(runs: Path | str, first: str = "") -> list[System]:
+    """All that has weights: runs, those of the recipe `first` and the newest first; what srkit ships; smoke's last.
+
+    Public files of weights that lie in `runs` stand among the runs. A shipped network that is another system's first
+    phase stands only there. What cannot be opened is left out, with a warning.
+    """
+    first = find_recipe(first).name if ".py:" in first else first
+    ours = _shipped()
+    begun = [(system.scale, system.psnr.args) for system in ours if system.gan]
+    ours = [system for system in ours if system.gan or (system.scale, system.psnr.args) not in begun]
+    systems = [*filter(_opens, _trained(runs)), *_public(Path(runs)), *sorted(ours, key=lambda system: -system.scale)]
+    return sorted(systems, key=lambda s: (s.smoke, s.label.endswith(SHIPPED), s.name != first))
+
+
+def _found(
+    what: What, scale: int | None, runs: Path | None, phase: str | None, alpha: float | None, recipe: Recipe | None
+) -> Method:
+    if isinstance(what, nn.Module):
+        if alpha is not None:
+            raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
+        return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
+    word = str(what.folder if isinstance(what, Run) else what)
+    if word in INTERPOLATIONS:
+        return Method(word, word, None, word)
+    if isinstance(what, Recipe) or word in RECIPES or ".py:" in word:
+        made = find_recipe(what if isinstance(what, Recipe) else word)
+        return _of_name(made.name, scale or made.scale, runs, phase, alpha)
+    path = Path(word).expanduser()
+    if path.is_file() or path.suffix in SUFFIXES:
+        if alpha is not None or phase:
+            raise SrkitError(f"{path} holds one set of weights: name a recipe to choose a phase, or alpha between two.")
+        network = open_weights(path, recipe, scale)
+        return Method(path.stem, network, network.scale, str(path))
+    if (path / "config.json").exists():
+        return _of_system(_of_run(Run(path)), path.resolve().name, phase, alpha)
+    if path.is_dir():
+        return _ready_made(path)
+    own = [system for system in _trained(runs) if system.name == word]
+    if own:
+        return _of_name(word, scale or own[0].scale, runs, phase, alpha)
+    known = [*INTERPOLATIONS, *RECIPES]
+    raise SrkitError(
+        f"{word!r} is no method: {near(word, known)}give the folder of a run or of SR images, a file of weights, or "
+        f"one of {', '.join(known)}."
+    )
+
+
+def _of_name(name: str, scale: int, runs: Path | None, phase: str | None, alpha: float | None) -> Method:
+    """The newest run of a recipe at a scale, what srkit ships of it, or its newest run under smoke."""
+    every = sorted([*_trained(runs), *_shipped()], key=lambda system: system.smoke)
+    named = [system for system in every if system.name == name and system.scale == scale]
+    for system in named:
+        if (alpha is None or system.gan) and (phase is None or phase in system.phases):
+            return _of_system(system, name if system.run else system.label, phase, alpha)
+    wanted = f"{name} x{scale}" + (f" ({phase})" if phase else " after a second phase" if alpha is not None else "")
+    here = ", ".join(f"{system.label} x{system.scale} ({', '.join(system.phases)})" for system in named)
+    here = f"here are {here}" if here else f"srkit ships {_in_words()}"
+    raise SrkitError(f"there are no weights of {wanted}: {here}; srkit train {name} --scale {scale} makes your own.")
+
+
+def _of_system(system: System, name: str, phase: str | None, alpha: float | None) -> Method:
+    if alpha is not None:
+        if not system.gan:
+            raise SrkitError(f"{system.label} has one phase, and alpha lies between two: leave --alpha out.")
+        network = interpolate(system.psnr(), system.gan(), alpha)
+        return Method(f"{name}, alpha {alpha:g}", network, system.scale, system.made)
+    if system.run and not system.phases:
+        system.run.generator()  # says that it has no weights yet
+    last = phase or [*system.phases][-1]
+    if last not in system.phases:
+        raise SrkitError(f"{system.label} has no weights of a phase {last!r}: it has {', '.join(system.phases)}.")
+    unfinished = system.run and not system.run.done and not phase
+    return Method(f"{name}, {last} phase" if unfinished else name, system.phases[last](), system.scale, system.made)
+
+
+def _ready_made(folder: Path) -> Method:
+    """A folder of SR pictures, by its name; by its parent's too where that alone would be taken for a method's."""
+    from srkit.data.sources import find_pictures
+
+    whole = folder.resolve()
+    if not find_pictures(folder):
+        raise SrkitError(f"{folder} holds neither a run nor SR images: name another folder.")
+    taken = whole.name in (*INTERPOLATIONS, *RECIPES)
+    name = f"{whole.parent.name}-{whole.name}" if taken else whole.name
+    return Method(name, folder, None, f"{folder}, SR pictures that were there")
+
+
+def _runs_folder(runs: Path | str | None) -> Path | None:
+    if runs is None:
+        return None
+    folder = Path(runs).expanduser()
+    if not folder.is_dir():
+        raise SrkitError(f"{folder} is no folder of runs: check the name, or leave --runs out.")
+    if (folder / "config.json").exists():
+        raise SrkitError(f"{folder} is a run itself: name the folder that it lies in with --runs.")
+    return folder
+
+
+def _trained(runs: Path | str | None) -> list[System]:
+    """A system for each run, the newest first."""
+    return [_of_run(run) for run in reversed(find_runs(runs))] if runs else []
+
+
+def _opens(system: System) -> bool:
+    """Whether the class of a run's network is at hand."""
+    recorded = system.run.config["recipe"]["generator"]
+    try:
+        if "from" in recorded:
+            find_part(recorded["name"], recorded["from"], system.run.folder)
+    except SrkitError as error:
+        warnings.warn(f"left out: {error}", stacklevel=3)
+        return False
+    return True
+
+
+def _of_run(run: Run) -> System:
+    phases = {phase: partial(run.generator, phase) for phase in run.phases}
+    label = run.folder.resolve().name
+    return System(run.config["recipe"]["name"], run.scale, label, f"{run.folder} ({run.label})", phases, run)
+
+
+def _public(folder: Path) -> list[System]:
+    """A system for each file of weights that lies in a folder."""
+    found = []
+    for path in sorted(folder.glob("*")):
+        if path.suffix in SUFFIXES:
+            try:
+                scale = open_weights(path).scale
+                found.append(System(path.stem, scale, path.stem, str(path), {"public": partial(open_weights, path)}))
+            except SrkitError as error:
+                warnings.warn(f"left out: {error}", stacklevel=3)
+    return found
+
+
+def _shipped() -> list[System]:
+    return [
+        System(name, scale, name + SHIPPED, "shipped with srkit", {p: partial(_open, c) for p, c in cards.items()})
+        for (name, scale), cards in shipped_systems().items()
+    ]
+
+
+def _open(card: dict[str, Any]) -> nn.Module:
     path = FOLDER / card["file"]
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
     network = build_generator(card["recipe"]["generator"])
     load_weights(network, path)
     return network.eval()
+
+
+def _in_words() -> str:
+    return ", ".join(f"{card['recipe']['name']} x{card['scale']} ({card['phase']})" for card in shipped()) or "none"
 
 
 def shipped() -> list[dict[str, Any]]:
@@ -64,38 +298,3 @@ def shipped_systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
             phases["psnr"] = first
         phases[card["phase"]] = card
     return found
-
-
-def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> Path:
-    """Write a run's weights, in half precision, and their card into `folder`; returns the card.
-
-    facts: what the run's record does not know: licence of the data, commit, scores by set.
-    """
-    config = run.config
-    name = f"{config['recipe']['name']}-x{run.scale}-{phase}"
-    path = folder / f"{name}.safetensors"
-    halves = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in load_file(run.weights(phase)).items()
-    }
-    with replacing(path) as beside:
-        save_file(halves, beside)
-    steps = run.history().query("phase == @phase")["step"].max()
-    kept = {
-        key: config[key]
-        for key in ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision")
-    }
-    card = {
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "scale": run.scale,
-        "phase": phase,
-    }
-    card |= kept | {"steps": int(steps), "seconds": config.get("seconds")} | facts
-    with replacing(folder / f"{name}.json") as beside:
-        beside.write_text(json.dumps(card, indent=2) + "\n")
-    return folder / f"{name}.json"
-
-
-def _is(run: Run, name: str, scale: int, phase: str | None) -> bool:
-    return run.config["recipe"]["name"] == name and run.scale == scale and phase in (None, *run.phases)

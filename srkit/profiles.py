@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any, Literal
 
 from srkit.losses import LPIPS, Checkerboard, Perceptual
-from srkit.recipes import Phase, Recipe, find_named, options
+from srkit.parts import options, origin, with_options
+from srkit.recipes import Phase, Recipe, find_named
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,16 @@ def fit(recipe: Recipe, profile: Profile, scale: int | None = None, crop: int | 
 
 def _at_most(part: partial, scale: int, **limits: int | None) -> partial:
     asked = options(part)
-    sizes = {name: min(asked[name], limit) for name, limit in limits.items() if limit and name in asked}
-    return partial(part.func, **part.keywords | sizes | {"scale": scale})
+    sizes = {
+        name: min(asked[name], limit) for name, limit in limits.items() if limit and isinstance(asked.get(name), int)
+    }
+    return with_options(part, **sizes, scale=scale)
 
 
 def _narrow(part: partial, profile: Profile, crop: int) -> partial:
     asked = options(part)
+    if origin(part.func):  # one's own is as wide as it is
+        return with_options(part, crop=crop)
     first = asked["channels"][0]
     width = min(first, profile.width or first)
     sizes = {"channels": tuple(c * width // first for c in asked["channels"]), "crop": crop}

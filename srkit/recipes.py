@@ -3,16 +3,18 @@
 A ninth system is made by changing three lines: `replace(SRGAN, name="mine", discriminator=partial(ConvCritic))`.
 """
 
-import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from torch import nn
+
 from srkit import generator as generators
+from srkit import parts
 from srkit.degradations import BICUBIC, BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator, check_crop
-from srkit.files import SrkitError
+from srkit.files import SrkitError, near
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
 from srkit.losses import (
     LPIPS,
@@ -24,6 +26,7 @@ from srkit.losses import (
     RelativisticAverage,
     Wasserstein,
 )
+from srkit.parts import options
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Phase:
     d_lr: float | None = None
     crisp: bool = False
 
+    def __post_init__(self) -> None:
+        for loss in self.losses:
+            if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
+                raise SrkitError(f"{type(loss).__name__} is an adversarial loss: derive it from losses.AdversarialLoss.")
+        object.__setattr__(self, "losses", {parts.as_loss(loss): weight for loss, weight in self.losses.items()})
+
     @property
     def adversarial(self) -> AdversarialLoss | None:
         """The adversarial loss, or None."""
@@ -61,7 +70,8 @@ class Phase:
 class Recipe:
     """One super-resolution system. Sizes are in pixels of HR; generator and discriminator are built when asked for.
 
-    generator: called with scale; discriminator: called with crop. degradation: how LR is made of HR. sharpen: amount of
+    generator: called with scale; discriminator: called with crop. Either may be a class of your own: `srkit.parts` says
+    what it must offer. degradation: how LR is made of HR. sharpen: amount of
     unsharp mask after the network, 0 for none. ema: decay of the running mean of the generator's weights, which is what
     gets evaluated and kept; 0 for none. reported: what the system's own page or paper says, on its own images.
     Raises SrkitError, when it is made, where its parts do not fit together.
@@ -70,9 +80,9 @@ class Recipe:
     name: str
     about: str
     cite: str
-    generator: partial
+    generator: Callable[..., nn.Module]
     phases: tuple[Phase, ...]
-    discriminator: partial | None = None
+    discriminator: Callable[..., nn.Module] | None = None
     degradation: Any = BICUBIC
     scale: int = 4
     crop: int = 96
@@ -87,24 +97,24 @@ class Recipe:
             raise SrkitError(f"{self.name}: a {self.scale}-fold scale is not built: choose one of {good}.")
         if self.crop % self.scale:
             raise SrkitError(f"{self.name}: a crop of {self.crop} pixels is not a multiple of the scale {self.scale}.")
-        judge = self.discriminator and options(self.discriminator)
-        if judge:
-            check_crop(self.crop, judge["channels"])
+        parts.check_name(self.name)
+        object.__setattr__(self, "generator", parts.as_partial(self.generator, self.name, "generator"))
+        judge = {}
+        if self.discriminator is not None:
+            object.__setattr__(self, "discriminator", parts.as_partial(self.discriminator, self.name, "discriminator"))
+            judge = options(self.discriminator)
+            if not parts.origin(self.discriminator.func):
+                check_crop(self.crop, judge["channels"])
         for phase in self.phases:
-            if phase.adversarial and not judge:
+            if phase.adversarial and self.discriminator is None:
                 raise SrkitError(
                     f"{self.name}: the adversarial loss in phase {phase.name} needs a discriminator: name one."
                 )
-            if phase.adversarial and phase.adversarial.penalty and judge["norm"] == "batch":
+            if phase.adversarial and phase.adversarial.penalty and judge.get("norm") == "batch":
                 raise SrkitError(
                     f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
                     "give the critic instance norm."
                 )
-
-
-def options(part: partial) -> dict[str, Any]:
-    """What a part is built with: its own defaults, and what the recipe says instead."""
-    return {name: p.default for name, p in inspect.signature(part.func).parameters.items()} | part.keywords
 
 
 MSE_PHASE = Phase("psnr", steps=1_000_000, losses={Pixel("mse"): 1.0})
@@ -297,33 +307,26 @@ RECIPES = {
 }
 
 
+OWN: dict[str, Recipe] = {}  # by name, those that were given or named in this process
+
+
 def find_recipe(name: str | Recipe) -> Recipe:
-    """A recipe by name. Raises SrkitError with the good names."""
-    return name if isinstance(name, Recipe) else find_named("recipe", name, RECIPES)
-
-
-def describe(thing: Any) -> Any:
-    """A recipe or a part of one as plain dictionaries, for a run's record: {"name": "SRResNet", "scale": 4, ...}."""
-    if isinstance(thing, partial):
-        return {"name": thing.func.__name__} | {key: describe(value) for key, value in thing.keywords.items()}
-    if isinstance(thing, Phase):
-        losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: value for key, value in vars(thing).items() if key != "losses"} | {"losses": losses}
-    if isinstance(thing, Recipe):
-        return {key: describe(value) for key, value in vars(thing).items()}
-    if is_dataclass(thing):
-        return {"name": type(thing).__name__} | {key: describe(value) for key, value in vars(thing).items()}
-    return [describe(item) for item in thing] if isinstance(thing, tuple) else thing
-
-
-def build_generator(description: Mapping[str, Any]) -> Any:
-    """The generator that `describe` wrote down, with fresh weights."""
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
-    return getattr(generators, options.pop("name"))(**options)
+    """A recipe by name, or as my_recipes.py:NAME out of a file of one's own. Raises SrkitError with the good names."""
+    if isinstance(name, str) and ".py:" in name:
+        found = parts.load_file(name)
+        if not isinstance(found, Recipe):
+            raise SrkitError(f"{name} is a {type(found).__name__}, and no Recipe: name another one.")
+        name = found
+    if not isinstance(name, Recipe):
+        return find_named("recipe", name, OWN | RECIPES)
+    if RECIPES.get(name.name) != name:
+        OWN[name.name] = name
+        parts.remember(name)
+    return name
 
 
 def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
     """known[name]; SrkitError with the good names where there is none such."""
     if name not in known:
-        raise SrkitError(f"{what} {name!r} is not known: choose one of {', '.join(known)}.")
+        raise SrkitError(f"{what} {name!r} is not known: {near(str(name), known)}choose one of {', '.join(known)}.")
     return known[name]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from srkit.files import SrkitError, replacing
-from srkit.generator import sharpen
-from srkit.recipes import RECIPES, Recipe, build_generator
+from srkit.recipes import RECIPES, Recipe
+from srkit.records import build_generator
+from srkit.wrappers import Sharpened
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
+WORDS = ("about", "cite", "reported")  # of a recipe: what its result does not depend on
 FIRST_PHASE = ("generator", "degradation", "scale", "crop", "batch", "ema")  # of a recipe: what its first phase is
 
 
@@ -38,11 +41,18 @@ class Run:
     def config(self) -> dict[str, Any]:
         path = self.folder / "config.json"
         try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
+            config = json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError):
             raise SrkitError(f"{self.folder} holds no run: train one first, or name another folder.") from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise SrkitError(f"{path} is damaged ({error}): train the run anew with --force.") from error
+        try:  # all that is needed to name it and to build its network
+            recipe = config["recipe"]
+            _ = recipe["name"], recipe["scale"] + 0, recipe["generator"]["name"], config["profile"], config["seed"]
+            _ = [phase["name"] for phase in recipe["phases"]], config["data"]["name"]
+        except (KeyError, TypeError):
+            raise SrkitError(f"{path} is not the record of a run of srkit: name another folder.") from None
+        return config
 
     @property
     def label(self) -> str:
@@ -72,18 +82,19 @@ class Run:
         return self.folder / f"generator-{phase}.safetensors"
 
     def generator(self, phase: str | None = None) -> nn.Module:
-        """The trained generator in eval mode, on the CPU; of the last phase that has weights, or of the one named."""
+        """The trained generator in eval mode, on the CPU; of the last phase that has weights, or of the one named.
+
+        A class of one's own must have been imported or named in this process, or be importable: see `parts.find_part`.
+        """
         phases = self.phases
         if not phases or (phase and phase not in phases):
             here = f"weights of {', '.join(phases)}" if phases else "no weights yet"
             raise SrkitError(f"{self.folder} holds {here}: go on training it with --resume.")
-        network = build_generator(self.config["recipe"]["generator"])
+        recipe = self.config["recipe"]
+        network = build_generator(recipe["generator"], self.folder)
         load_weights(network, self.weights(phase or phases[-1]))
-        amount = self.config["recipe"].get("sharpen")
-        if amount:  # after the network, and not while it learns
-            network.sharpening = amount
-            network.register_forward_hook(lambda module, lr, sr: sharpen(sr, module.sharpening))
-        return network.eval()
+        amount = recipe.get("sharpen")  # after the network, and not while it learns
+        return (Sharpened(network, amount) if amount else network).eval()
 
     def history(self) -> "pd.DataFrame":
         """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
@@ -104,11 +115,21 @@ class Run:
             )
         before, now = self.config, json.loads(json.dumps(config))
         for what in ("recipe", "profile", "seed", "data", "perceptual_weights"):
-            if before[what] != now[what]:
+            theirs, mine = _what_matters(before.get(what)), _what_matters(now[what])
+            if theirs != mine:
+                changed = what
+                if what == "recipe":
+                    differ = [key for key in theirs | mine if theirs.get(key) != mine.get(key)]
+                    changed = f"recipe ({', '.join(differ)})"
                 raise SrkitError(
-                    f"{self.folder} holds a run with a different {what}: name another folder with --runs, "
+                    f"{self.folder} holds a run with a different {changed}: name another folder with --runs, "
                     "or start anew with --force."
                 )
+        changed = [name for name, text in now.get("parts", {}).items() if before.get("parts", {}).get(name) != text]
+        if changed:
+            warnings.warn(
+                f"the source of {', '.join(changed)} has changed since {self.folder} was begun.", stacklevel=3
+            )
         return True
 
     def share_first_phase(self, config: dict[str, Any]) -> "Run | None":
@@ -223,9 +244,24 @@ def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: 
 
 
 def find_runs(runs: Path | str) -> list[Run]:
-    """Every run below a folder that has weights, oldest first."""
-    configs = sorted(Path(runs).glob("*/config.json"), key=lambda p: p.stat().st_mtime)
-    return [run for run in map(Run, (p.parent for p in configs)) if run.phases]
+    """Every run below a folder that has weights, oldest first; what is damaged is left out, with a warning."""
+    found = []
+    for path in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
+        run = Run(path.parent)
+        try:
+            if run.phases:
+                found.append(run)
+        except SrkitError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+    return found
+
+
+def _what_matters(record: Any) -> Any:
+    """What a record says of the result: not a recipe's words, nor where a part of one's own lies and reads like."""
+    if isinstance(record, dict):
+        words = {"from", *(WORDS if "generator" in record else ())}
+        return {key: _what_matters(value) for key, value in record.items() if key not in words}
+    return [_what_matters(each) for each in record] if isinstance(record, list) else record
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -246,3 +282,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise SrkitError(
             f"{path} holds the weights of another network than this {type(network).__name__}: name the recipe it is of."
         ) from error
+    check_finite(network, path)
+
+
+def check_finite(network: nn.Module, name: object) -> None:
+    """Raise SrkitError where a weight is not a finite number: such a network answers with nothing but NaN."""
+    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise SrkitError(f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file.")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from srkit.files import SrkitError
 from srkit.resize import imresize
+from srkit.wrappers import parts
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right, in LR pixels
 MOST = 1 << 30, 1 << 27  # bytes for a block and for a tile; less where less is free
@@ -45,7 +46,7 @@ def enlarge_in_tiles(
     """
     height, width, channels = picture.shape
     scale, (features_of, enlarge) = network.scale, parts(network)
-    whole = (0, 0, height, width)
+    whole, multiple = (0, 0, height, width), getattr(network, "multiple", 1)
     autocast = torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
     tile_margin = cache(
         lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
@@ -64,14 +65,14 @@ def enlarge_in_tiles(
 
     def one_block(box: Box) -> None:
         nonlocal tile
-        outer = whole if box == whole else _grown(box, block_margin(), whole)
+        outer = whole if box == whole else _grown(box, block_margin(), whole, multiple)
         lr = _tensor(picture[_slices(outer)], device)  # (1, C, h, w)
         colours = (lr[:, :3] if channels > 2 else lr[:, :1]).expand(-1, 3, -1, -1)
         with autocast:
             features = features_of(colours)
 
         def one_tile(core: Box) -> None:
-            seen = whole if core == whole else _grown(core, tile_margin(), outer)
+            seen = whole if core == whole else _grown(core, tile_margin(), outer, multiple)
             here = (..., *_slices(seen, outer))
             with autocast:
                 answer = enlarge(features[here], colours[here])
@@ -108,11 +109,12 @@ def reach(network: nn.Module, part: str) -> int:
     def random(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
-    middle = SMALLEST
+    multiple, thick = getattr(network, "multiple", 1), max(2, getattr(network, "least", 1))
+    middle = max(SMALLEST, thick)
     while middle <= FARTHEST:
         far, lost = 0, 0 if middle <= 64 else torch.finfo(torch.float32).eps
         for axis in (2, 3):
-            strip = (1, 3, *((2, 2 * middle + 1) if axis == 3 else (2 * middle + 1, 2)))
+            strip = (1, 3, *((thick, 2 * middle + 1) if axis == 3 else (2 * middle + 1, thick)))
             inputs = [random(*strip).requires_grad_()]
             answer = features_of(*inputs)
             if part == "enlarge":
@@ -128,7 +130,7 @@ def reach(network: nn.Module, part: str) -> int:
                 beyond = share.flip(0).cumsum(0).flip(0)  # [d]: of all pixels at distance d or more
                 far = max(far, int((beyond > lost * beyond[0]).sum()) - 1)
         if far < middle:
-            return far
+            return far + multiple - 1  # at most so much more for pixels at another place of a step
         middle *= 2
     raise SrkitError(
         f"this {type(network).__name__} looks at the whole picture, as with instance norm, and cannot work in tiles: "
@@ -136,20 +138,14 @@ def reach(network: nn.Module, part: str) -> int:
     )
 
 
-def parts(network: nn.Module) -> tuple[Callable, Callable]:
-    """What a network does at LR size, and the rest: its `features` and `enlarge`, or nothing and all of it."""
-    if hasattr(network, "features") and hasattr(network, "enlarge"):
-        return network.features, network.enlarge
-    return (lambda lr: lr), (lambda features, lr: network.forward(lr))  # without its hooks: they are `after`
-
-
 @torch.no_grad()
 def _sides(network: nn.Module, device: str) -> list[int]:
     """Sides in LR pixels of the largest block and tile: three times the widest layer, in and out, may fit."""
     floats, (features_of, enlarge) = [0], parts(network)
     layers = [layer for layer in network.modules() if not list(layer.children())]
-    hooks = [each.register_forward_hook(lambda _, x, y: floats.append(x[0].numel() + y.numel())) for each in layers]
-    lr = torch.zeros(1, 3, 8, 8, device=device)
+    hooks = [each.register_forward_hook(lambda _, x, y: floats.append(_numel(x) + _numel(y))) for each in layers]
+    side = max(8, getattr(network, "least", 1))
+    lr = torch.zeros(1, 3, side, side, device=device)
     features = features_of(lr)
     trunk, floats[:] = max(floats), [0]
     enlarge(features, lr)
@@ -157,11 +153,16 @@ def _sides(network: nn.Module, device: str) -> list[int]:
         hook.remove()
     cuda = torch.device(device).type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
-    bytes_of = [4 * (3 * widest + features.numel()) / 8**2 for widest in (trunk, max(floats))]  # of an LR pixel
+    bytes_of = [4 * (3 * widest + features.numel()) / side**2 for widest in (trunk, max(floats))]  # of an LR pixel
     return [
         max(SMALLEST, isqrt(int(min(most * (8 if cuda else 1), free / 2) / each)))
         for most, each in zip(MOST, bytes_of, strict=True)
     ]
+
+
+def _numel(value: object) -> int:
+    """Of a tensor, or of all in a tuple."""
+    return sum(map(_numel, value)) if isinstance(value, tuple) else getattr(value, "numel", lambda: 0)()
 
 
 def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
@@ -196,9 +197,10 @@ def _edges(start: int, stop: int, side: int) -> list[tuple[int, int]]:
     return list(pairwise(start + (stop - start) * n // pieces for n in range(pieces + 1)))
 
 
-def _grown(box: Box, margin: int, within: Box) -> Box:
+def _grown(box: Box, margin: int, within: Box, multiple: int = 1) -> Box:
+    """A box and what is seen around it; it begins at a multiple, so that what works in steps meets the same pixels."""
     top, left, bottom, right = box
-    low = max(top - margin, within[0]), max(left - margin, within[1])
+    low = (max((low - margin) // multiple * multiple, edge) for low, edge in ((top, within[0]), (left, within[1])))
     return (*low, min(bottom + margin, within[2]), min(right + margin, within[3]))
 
 

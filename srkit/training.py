@@ -13,17 +13,19 @@ import numpy as np
 import torch
 
 from srkit import __version__, distributed
+from srkit.checking import require
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
 from srkit.evaluation import enlarge, psnr_y, super_resolve
-from srkit.files import SrkitError
+from srkit.files import SrkitError, check_numbers
 from srkit.health import FEW, TRY, findings
 from srkit.images import write_image
 from srkit.metrics import grid
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
 from srkit.progress import Progress
-from srkit.recipes import Phase, Recipe, describe, find_recipe
+from srkit.recipes import Phase, Recipe, find_recipe
+from srkit.records import describe, sources
 from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, load_weights, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
@@ -72,6 +74,9 @@ def train(
     16-bit files that hold fewer bits, such as 4095. tensorboard: mirror the history to the run's tensorboard/.
     Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
     """
+    check_numbers(0, seed=seed)
+    check_numbers(1, scale=scale, crop=crop, batch=batch, accumulate=accumulate)
+    check_numbers(1e-12, max_minutes=max_minutes)
     until = time.monotonic() + 60 * (max_minutes or math.inf)
     profile = find_profile(profile)
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
@@ -84,6 +89,8 @@ def train(
     going_on = run.may_go_on(config, resume, force)
     if going_on and run.done:
         return run
+    if "parts" in config:  # of one's own: what cannot work is said here, and not after an hour
+        require(recipe)
     for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
         for loss in phase.losses:
             if hasattr(loss, "ready"):  # a loss of one's own may be a plain function
@@ -275,7 +282,8 @@ class Trainer:
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:
     counts = {"train": len(photographs.train), "valid": len(photographs.valid)}
     counts |= {"given_lr": len(photographs.lr)} if photographs.lr else {}
-    return {
+    own = sources(recipe)
+    return ({"parts": own} if own else {}) | {
         "recipe": describe(recipe),
         "profile": profile.name,
         "seed": seed,

@@ -1,12 +1,11 @@
 """Any picture in, a bigger one out: the one function behind `srkit upscale` and notebook 07."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
-from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,21 @@ from torch import Tensor, nn
 
 from srkit.data.sources import find_pictures
 from srkit.files import SrkitError, check_number, expanded
-from srkit.generator import interpolate
 from srkit.generator import sharpen as sharpened
 from srkit.image_files import check_size, decoded, read_picture, write_picture
 from srkit.images import KINDS, MAX_PIXELS, orientation, turned
-from srkit.pretrained import load
+from srkit.pretrained import What, resolve
 from srkit.progress import Progress
-from srkit.recipes import build_generator, find_recipe
-from srkit.runs import load_weights
-from srkit.tiles import enlarge_in_tiles, parts
+from srkit.tiles import enlarge_in_tiles
+from srkit.wrappers import parts
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def upscale(
     picture: np.ndarray | Image.Image | Path | str,
-    network: nn.Module | str = "srresnet_light",
-    scale: int = 4,
+    network: What = "srresnet_light",
+    scale: int | None = None,
     alpha: float | None = None,
     sharpen: float = 0,
     ensemble: bool = False,
@@ -48,8 +45,9 @@ def upscale(
 
     picture: uint8 or uint16, (H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) RGB or (H, W, 4) RGBA; or a PIL image of
     any mode, which becomes one of these, upright by its EXIF orientation.
-    network: a generator; or a recipe's name, whose weights are those of the newest run in `runs`, or those that srkit
-    ships. scale: of a name; a generator has its own. alpha: between the name's PSNR weights, 0, and its GAN weights, 1.
+    network: a generator; or what `pretrained.resolve` knows: a recipe's name, whose weights are those of the newest run
+    in `runs` or those that srkit ships, a run's folder, a file of weights. scale: of a name, by default its recipe's; a
+    file and a run have their own. alpha: between the name's PSNR weights, 0, and its GAN weights, 1.
     sharpen: amount of unsharp mask. ensemble: the mean over eight flips and turns, at eight times the work.
     tile: side in LR pixels of what is enlarged at once; by default as the free memory allows.
     precision: "fp32", or "bf16", which moves single pixels by up to 3 of 255 levels; by default bf16 for 8-bit pictures
@@ -62,7 +60,7 @@ def upscale(
     check_number("sharpen", sharpen, 0, whole=False)
     pixels = _pixels(picture, max_pixels)
     dtype = _dtype(precision, pixels, device)
-    network = deepcopy(find_network(network, scale, alpha, runs)).eval()  # the caller's own stays as it is
+    network = deepcopy(resolve(network, scale, runs, alpha=alpha).network).eval()  # the caller's own stays as it is
     try:
         network = network.to(device, memory_format=torch.channels_last if hasattr(network, "features") else None)
     except (RuntimeError, AssertionError) as error:  # torch's ways to say that there is none
@@ -172,61 +170,6 @@ def targets(
     if problems is None and told:
         raise told[0]
     return [(source, target) for target, source in pairs.items()]
-
-
-def find_network(
-    network: nn.Module | str, scale: int = 4, alpha: float | None = None, runs: Path | str | None = None
-) -> nn.Module:
-    """The generator that is meant: itself, or by its recipe's name; at `alpha` between its PSNR and its GAN weights."""
-    if isinstance(network, nn.Module):
-        if alpha is not None:
-            raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
-        return network
-    if alpha is None:
-        return load(network, scale, runs=runs)
-    if not 0 <= alpha <= 1:
-        raise SrkitError(f"alpha {alpha:g} does not lie between the PSNR weights, 0, and the GAN weights, 1.")
-    return interpolate(load(network, scale, "psnr", runs), load(network, scale, "gan", runs), alpha)
-
-
-def open_weights(path: Path | str, recipe: str | None = None, scale: int = 4) -> nn.Module:
-    """A generator from a file of weights, in eval mode.
-
-    A safetensors file of a run, or with its card beside it, says itself what network it is of; any other needs the name
-    of a `recipe`. Files that are not safetensors are opened with weights_only=True, and never run code.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise SrkitError(f"{path} is not there: give a file of weights.")
-    card = next((each for each in (path.with_suffix(".json"), path.parent / "config.json") if each.exists()), None)
-    if recipe:
-        made = find_recipe(recipe)
-        network, sharpening = made.generator(scale=scale), made.sharpen
-    elif card and path.suffix == ".safetensors":
-        described = loads(card.read_text())["recipe"]
-        network, sharpening = build_generator(described["generator"]), described.get("sharpen", 0)
-    else:
-        raise SrkitError(f"{path} does not say what network it is of: name its recipe by --recipe.")
-    if path.suffix == ".safetensors":
-        load_weights(network, path)
-    else:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                network.load_state_dict(_state(torch.load(path, map_location="cpu", weights_only=True)))
-        except Exception as error:  # a damaged file fails in many ways, and one that holds code in another
-            raise SrkitError(
-                f"{path} does not hold just the weights of {recipe} x{scale} ({type(error).__name__}): "
-                "save its state_dict as safetensors, or name another recipe."
-            ) from error
-    network.sharpening = sharpening
-    return network.eval()
-
-
-def _state(loaded: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights in what others save: a state dict, bare or under a usual name, perhaps of a DataParallel."""
-    for name in ("params_ema", "params", "state_dict", "model"):
-        loaded = loaded[name] if isinstance(loaded.get(name), Mapping) else loaded
-    return {name.removeprefix("module."): value for name, value in loaded.items()}
 
 
 def bled(pixels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from srkit.figures import compare
 from srkit.files import SrkitError
 from srkit.generator import SRResNet
 from srkit.images import write_image
-from srkit.recipes import RECIPES, SRGAN, describe
+from srkit.recipes import RECIPES, SRGAN
+from srkit.records import describe
 from srkit.runs import Run, save_weights
 
 WEIGHTS = pretrained.FOLDER
@@ -58,13 +59,13 @@ def test_all_means_every_recipe_and_srgan_is_looked_at():
 
 
 def test_systems_of_this_profile_and_seed_are_found_and_the_missing_named(runs):
-    systems, missing = comparison.find_systems(runs, "smoke", 0, "starter")
+    systems, missing = comparison.load_systems(runs, "smoke", 0, "starter")
     assert {key: list(phases) for key, phases in systems.items()} == {
         ("srgan", 4): ["psnr", "gan"],
         ("pixelforge", 2): ["psnr"],
     }
     assert set(missing) == set(RECIPES) - {"srgan", "pixelforge"}
-    assert comparison.find_systems(runs, "laptop", 0, "starter") == ({}, list(RECIPES))
+    assert comparison.load_systems(runs, "laptop", 0, "starter") == ({}, list(RECIPES))
 
 
 def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeypatch):
@@ -83,14 +84,14 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
     run.write_config(run.config | {"profile": "laptop"})
     assert list(comparison.worth_judging(run)[0]) == ["srgan, psnr phase", "srgan, gan phase"]
 
-    systems, missing = comparison.find_systems(runs, "nothing", 0, "starter")
+    systems, missing = comparison.load_systems(runs, "nothing", 0, "starter")
     assert list(systems["srgan_light (shipped)", 4]) == ["psnr", "gan"]  # so that the plane has its arrow
     assert ("srresnet_light (shipped)", 4) not in systems  # it is that one's first phase, and shown once
     assert not {"srgan_light", "srresnet_light"} & set(missing)
 
 
 def test_every_phase_has_its_rows_at_its_scale(runs, picture):
-    systems, _ = comparison.find_systems(runs, "smoke", 0, "starter")
+    systems, _ = comparison.load_systems(runs, "smoke", 0, "starter")
     table = comparison.score_systems(systems, [picture], "starter", None)
     assert table[["scale", "system", "phase"]].to_numpy().tolist() == [
         [2, "bicubic", ""],
@@ -106,7 +107,7 @@ def test_every_phase_has_its_rows_at_its_scale(runs, picture):
 
 
 def test_one_crop_shows_one_place_in_all_systems(runs):
-    systems, _ = comparison.find_systems(runs, "smoke", 0, "starter")
+    systems, _ = comparison.load_systems(runs, "smoke", 0, "starter")
     pictures, table = comparison.look_at_systems(systems, chelsea()[:98, 100:231], lambda *_: 0.25)
     assert {picture.shape for picture in pictures.values()} == {(96, 128, 3)}
     assert table["method"].tolist() == ["bicubic, x2", "pixelforge, x2", "bicubic, x4", "srgan, x4"]

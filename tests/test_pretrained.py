@@ -1,9 +1,11 @@
 """Shipped weights: they load, they are what their card says, and no benchmark picture was among their photographs."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,9 +15,13 @@ from srkit import pretrained
 from srkit.data.audit import alike, fingerprint
 from srkit.evaluation import evaluate
 from srkit.files import SrkitError
-from srkit.images import read_image
-from srkit.profiles import PROFILES
-from srkit.runs import load_weights
+from srkit.generator import interpolate, sharpen
+from srkit.images import read_image, write_image
+from srkit.profiles import PROFILES, fit
+from srkit.recipes import RECIPES
+from srkit.records import describe
+from srkit.runs import Run, load_weights, save_weights
+from srkit.shipping import ship
 from srkit.training import train
 
 CARDS = pretrained.shipped()
@@ -45,7 +51,7 @@ def test_a_card_tells_the_score_that_the_protocol_gives(card, shared):
 
 
 def test_shipping_keeps_the_network_within_half_precision(run, tmp_path):
-    card = json.loads(pretrained.ship(run, "psnr", {"licence": "none"}, tmp_path).read_text())
+    card = json.loads(ship(run, "psnr", {"licence": "none"}, tmp_path).read_text())
     halves = load_file(tmp_path / card["file"])
     assert {value.dtype for value in halves.values() if value.is_floating_point()} == {torch.float16}
     before = run.generator()
@@ -65,8 +71,136 @@ def test_what_is_not_there_is_answered_with_what_is():
         srkit.load("srresnet", 8)
 
 
+@pytest.fixture
+def trained(tmp_path):
+    """Makes a run of two phases without training it: its networks answer with bicubic, and then some noise."""
+
+    def make(name="srgan_light", profile="laptop", scale=4, phases=("psnr", "gan"), folder=None, seed=0):
+        recipe = replace(fit(RECIPES["srgan_light"], PROFILES["smoke"], scale), name=name)
+        found = Run(tmp_path / "runs" / (folder or f"{name}-{profile}"))
+        found.write_config({"recipe": describe(recipe), "profile": profile, "seed": 0, "data": {"name": "starter"}})
+        for number, phase in enumerate(phases):
+            torch.manual_seed(seed + number)
+            network = recipe.generator()
+            torch.nn.init.normal_(network.tail[0].weight, std=0.1)
+            save_weights(network, found.weights(phase))
+        return found
+
+    return make
+
+
+def same(one, other) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_a_smoke_run_comes_after_what_is_shipped_and_any_other_before(trained, tmp_path):
+    runs = tmp_path / "runs"
+    trained(profile="smoke")
+    found = pretrained.resolve("srgan_light", 4, runs)
+    assert (found.name, found.source) == ("srgan_light (shipped)", "shipped with srkit")
+    assert same(found.network, srkit.load("srgan_light", 4))
+    laptop = trained(seed=9)
+    found = pretrained.resolve("srgan_light", 4, runs)
+    assert (found.name, found.scale) == ("srgan_light", 4)
+    assert "laptop profile, seed 0" in found.source
+    assert same(found.network, laptop.generator("gan"))
+    alone = trained(scale=8, profile="smoke", folder="eight")
+    assert same(pretrained.resolve("srgan_light", 8, runs).network, alone.generator())
+
+
+def test_alpha_mixes_the_phases_of_one_run_and_never_those_of_two(trained, tmp_path):
+    whole = trained(folder="a", seed=1)
+    trained(folder="b", seed=5, phases=("psnr",))  # newer, and not trained to its end
+    os.utime(whole.folder / "config.json", (1, 1))
+    mixed = pretrained.resolve("srgan_light", 4, tmp_path / "runs", alpha=0.25)
+    assert mixed.name == "srgan_light, alpha 0.25"
+    assert same(mixed.network, interpolate(whole.generator("psnr"), whole.generator("gan"), 0.25))
+
+
+def test_a_run_that_was_not_trained_to_its_end_says_which_phase_it_shows(trained, tmp_path):
+    half = trained(phases=("psnr",))
+    for what in ("srgan_light", half.folder, half):
+        assert pretrained.resolve(what, 4, tmp_path / "runs").name.endswith(", psnr phase")
+    with pytest.raises(SrkitError, match="no weights of a phase 'gan': it has psnr"):
+        pretrained.resolve(half, phase="gan")
+    with pytest.raises(SrkitError, match="holds no weights yet"):
+        pretrained.resolve(trained(phases=(), folder="none"))
+
+
+def test_one_way_leads_to_every_network(trained, tmp_path):
+    run, runs = trained(), tmp_path / "runs"
+    weights = run.weights("gan")
+    ways = ["srgan_light", run, run.folder, str(run.folder), weights, run.generator()]
+    assert all(same(pretrained.resolve(way, 4, runs).network, run.generator("gan")) for way in ways)
+    assert [pretrained.resolve(way, 4, runs).name for way in ways] == [
+        "srgan_light", *["srgan_light-laptop"] * 3, "generator-gan", "SRResNet",
+    ]  # fmt: skip
+    assert pretrained.resolve("bicubic", 3).does == "bicubic"
+    write_image(tmp_path / "theirs" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    assert pretrained.resolve(tmp_path / "theirs", 4).does == tmp_path / "theirs"
+
+
+@pytest.mark.parametrize(
+    ("what", "more", "says"),
+    [
+        ("srgan_lite", {}, "'srgan_lite' is no method: did you mean srgan_light"),
+        (None, {}, "'None' is no method"),
+        ("srgan_light-laptop", {"scale": 2}, "enlarges 4-fold, not 2-fold: use --scale 4"),
+        ("srgan_light-laptop/generator-gan.safetensors", {"scale": 2}, "enlarges 4-fold, not 2-fold"),
+        ("nowhere.pth", {}, "nowhere.pth is not there"),
+        ("srgan_light", {"runs": "mistyped"}, "mistyped is no folder of runs"),
+        ("srgan_light", {"runs": "srgan_light-laptop"}, "is a run itself"),
+        ("srgan_light", {"phase": "gin"}, "no weights of srgan_light x4 .gin."),
+        (
+            "srresnet_light",
+            {"alpha": 0.5},
+            "no weights of srresnet_light x4 after a second phase: here are",
+        ),
+        ("srgan_light", {"alpha": 1.5}, "does not lie between"),
+        ("empty", {}, "holds neither a run nor SR images"),
+    ],
+)
+def test_what_is_unknown_is_one_sentence_that_helps(trained, tmp_path, monkeypatch, what, more, says):
+    trained()
+    monkeypatch.chdir(tmp_path / "runs")
+    (tmp_path / "runs" / "empty").mkdir()
+    with pytest.raises(SrkitError, match=says) as refusal:
+        pretrained.resolve(what, **more)
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_that_are_no_numbers_are_refused_whatever_way_they_come(trained):
+    run = trained()
+    network = run.generator()
+    network.tail[0].weight.data[0] = torch.nan
+    save_weights(network, run.weights("gan"))
+    for what in (run, run.weights("gan"), network):
+        with pytest.raises(SrkitError, match="not finite"):
+            pretrained.resolve(what)
+
+
+def test_a_foreign_or_damaged_record_stops_nobody_else(trained, tmp_path):
+    run = trained()
+    for number, text in enumerate(("{}", "[]", "{", "null", '{"recipe": {"name": "x", "scale": "4"}}')):
+        (tmp_path / "runs" / str(number)).mkdir()
+        (tmp_path / "runs" / str(number) / "config.json").write_text(text)
+    with pytest.warns(UserWarning, match="left out: .*config.json is"):
+        assert same(pretrained.resolve("srgan_light", 4, tmp_path / "runs").network, run.generator())
+    with pytest.raises(SrkitError, match="is not the record of a run"):
+        pretrained.resolve(tmp_path / "runs" / "0")
+
+
+def test_a_network_that_a_recipe_sharpens_is_sharpened_once_and_mixed_without(trained):
+    run = trained()
+    plain = run.generator("psnr")
+    run.write_config(run.config | {"recipe": run.config["recipe"] | {"sharpen": 0.7}})
+    lr = torch.rand(1, 3, 9, 8)
+    torch.testing.assert_close(pretrained.resolve(run, phase="psnr").network(lr), sharpen(plain(lr), 0.7))
+    assert same(pretrained.resolve(run, alpha=0).network, plain)
+
+
 def test_a_damaged_file_is_refused(run, tmp_path, monkeypatch):
-    card = pretrained.ship(run, "psnr", {}, tmp_path)
+    card = ship(run, "psnr", {}, tmp_path)
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     assert srkit.load("srresnet")
     weights = card.with_suffix(".safetensors")

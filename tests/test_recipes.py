@@ -16,7 +16,8 @@ from srkit.files import SrkitError
 from srkit.generator import RRDBNet, count_parameters
 from srkit.losses import Perceptual, RelativisticAverage, Wasserstein
 from srkit.profiles import PROFILES, find_profile, fit
-from srkit.recipes import RECIPES, build_generator, describe, find_recipe
+from srkit.recipes import RECIPES, find_recipe
+from srkit.records import build_generator, describe
 from srkit.training import Interrupted, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

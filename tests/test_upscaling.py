@@ -20,10 +20,12 @@ from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate, sharpen
 from srkit.image_files import Picture, read_picture, write_picture
 from srkit.images import read_image, to_image, to_tensor
-from srkit.recipes import RECIPES, describe
+from srkit.recipes import RECIPES
+from srkit.records import describe
 from srkit.resize import imresize
 from srkit.runs import Run, save_weights
-from srkit.upscaling import open_weights, targets, upscale, upscale_file
+from srkit.upscaling import targets, upscale, upscale_file
+from srkit.weights_files import open_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = upscaling.quick_bf16
@@ -225,7 +227,7 @@ def a_run(folder, sharpening=0.0, phases=("psnr",)) -> Run:
     recipe["generator"] = describe(made.generator) | {"scale": 2, "channels": 4, "blocks": 1}
     folder.mkdir(parents=True)
     found = Run(folder)
-    found.write_config({"recipe": recipe, "profile": "smoke", "seed": 0, "data": {"name": "starter"}})
+    found.write_config({"recipe": recipe, "profile": "laptop", "seed": 0, "data": {"name": "starter"}})
     for number, phase in enumerate(phases):
         torch.manual_seed(number)
         network = SRResNet(2, channels=4, blocks=1, norm=None, ends_kernel=3, skip=True)
@@ -589,12 +591,14 @@ def test_a_name_that_begins_with_a_dash_goes_after_two(tmp_path, weights, photo,
         (["--tile", "0"], "tile is 0"),
         (["--alpha", "0.5"], "no weights of srresnet_light"),
         (["--max-pixels", "99"], "over 99 pixels"),
-        (["--max-pixels", "0"], "max_pixels is 0"),
         (["--sharpen", "nan"], "sharpen is nan"),
+        (["--recipe", "srgan_lite"], "did you mean srgan_light?"),
+        (["--runs", "mistyped"], "mistyped is no folder of runs"),
     ],
 )
 def test_wrong_options_are_one_sentence(tmp_path, photo, capsys, words, said):
     source = saved(tmp_path / "a.png", photo)
+    (tmp_path / "runs").mkdir()
     call = ["upscale", str(source), "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     assert main([*call, *words]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("srkit:")]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from math import isqrt
 from pathlib import Path
@@ -26,8 +25,7 @@ from srkit.apps.slider import CompareSlider
 from srkit.evaluation import enlarge, lr_of, psnr_y, ssim_y
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, read_image
-from srkit.pretrained import load, shipped_systems
-from srkit.runs import find_runs
+from srkit.pretrained import System
 from srkit.upscaling import upscale
 
 LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale
@@ -40,36 +38,6 @@ class Limits:
     upload_bytes: int = 8_000_000
     pixels: int = 400_000
     seconds: float = 60
-
-
-@dataclass(frozen=True)
-class System:
-    """What can be chosen: how its PSNR network is loaded, and its GAN network, None where there is none."""
-
-    label: str
-    scale: int
-    psnr: Callable[[], nn.Module]
-    gan: Callable[[], nn.Module] | None
-
-
-def find_systems(runs: Path | str, recipe: str = "") -> list[System]:
-    """Own runs, those of `recipe` first and the newest first; then what srkit ships; smoke's last, which show nothing.
-
-    A shipped GAN network stands with the PSNR network that it was trained from, under that one's name.
-    """
-    own, smoke = [], []
-    found = [run for run in reversed(find_runs(runs)) if "psnr" in run.phases]
-    for run in sorted(found, key=lambda run: run.config["recipe"]["name"] != recipe):
-        gan = partial(run.generator, "gan") if "gan" in run.phases else None
-        place = smoke if run.config["profile"] == "smoke" else own
-        place.append(System(run.folder.name, run.scale, partial(run.generator, "psnr"), gan))
-    ours = {}
-    for (name, scale), phases in sorted(shipped_systems().items(), key=lambda item: len(item[1])):
-        if "psnr" in phases:  # a system of two phases takes the place of the first one alone, and its name
-            first = phases["psnr"]["recipe"]["name"]
-            networks = {phase: partial(load, name, scale, phase) for phase in phases}
-            ours[first, scale] = System(f"{first} (shipped)", scale, networks["psnr"], networks.get("gan"))
-    return own + sorted(ours.values(), key=lambda system: -system.scale) + smoke
 
 
 class Mix:
@@ -288,13 +256,18 @@ def within(seconds: float) -> Iterator[None]:
         yield
         return
 
+    class OverError(BaseException):
+        """No Exception: what is inside must not take it for a fault of a picture."""
+
     def stop(*_: object) -> None:
-        raise TimeoutError
+        raise OverError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except OverError:
+        raise TimeoutError from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -15,7 +15,10 @@ def recipe_names(recipe: str) -> list[str]:
     """The recipes that a RECIPE parameter means: itself, or for "all" every one, with srgan, the course's own, last."""
     from srkit.recipes import RECIPES, find_recipe
 
-    return sorted(RECIPES, key=lambda name: name == "srgan") if recipe == "all" else [find_recipe(recipe).name]
+    if recipe == "all":
+        return sorted(RECIPES, key=lambda name: name == "srgan")
+    find_recipe(recipe)  # an error, where there is none such
+    return [recipe]
 
 
 def environment(profile: str, seed: int) -> str:

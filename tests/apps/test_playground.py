@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 import srkit
 from srkit import pretrained
 from srkit.apps.page import as_page
-from srkit.apps.playground import Limits, Mix, Playground, System, find_systems, read_upload, within
+from srkit.apps.playground import Limits, Mix, Playground, read_upload, within
 from srkit.course.notebooks import chapters
 from srkit.evaluation import enlarge, evaluate, lr_of
 from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate
+from srkit.pretrained import System, find_systems
 from srkit.profiles import PROFILES
 from srkit.training import train
 
@@ -53,9 +54,9 @@ def exact(monkeypatch):
 @pytest.fixture
 def systems():
     return [
-        System("both x4", 4, lambda: network(0), lambda: network(1)),
-        System("psnr x4", 4, lambda: network(0), None),
-        System("both x2", 2, lambda: network(2, 2), lambda: network(3, 2)),
+        System("both", 4, "both x4", "", {"psnr": lambda: network(0), "gan": lambda: network(1)}),
+        System("one", 4, "psnr x4", "", {"psnr": lambda: network(0)}),
+        System("both", 2, "both x2", "", {"psnr": lambda: network(2, 2), "gan": lambda: network(3, 2)}),
     ]
 
 
@@ -106,8 +107,9 @@ def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_
         (tmp_path / f"{name}.json").write_text(json.dumps(card | more))
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     (system,) = find_systems(tmp_path / "no runs")
-    assert system.label == "srresnet_light (shipped)"
-    assert system.gan.args == ("srgan_light", 4, "gan")
+    assert (system.label, list(system.phases)) == ("srgan_light (shipped)", ["psnr", "gan"])
+    cards = [system.phases[phase].args[0] for phase in ("psnr", "gan")]
+    assert [card["file"] for card in cards] == ["srresnet_light.safetensors", "srgan_light.safetensors"]
 
 
 def test_the_scores_are_those_of_the_protocol(files, systems):

@@ -1,0 +1,269 @@
+"""A recipe of one's own, tried before it is trained: what must be so, in one sentence, and the rest as a table."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srkit.files import SrkitError
+from srkit.generator import count_parameters, multiply_adds
+from srkit.profiles import find_profile, fit
+from srkit.recipes import Phase, Recipe, find_recipe
+from srkit.records import build_generator, describe
+from srkit.runs import load_weights, save_weights
+from srkit.tiles import enlarge_in_tiles, reach
+from srkit.wrappers import parts
+
+OK, WARN, FAIL = "OK", "WARN", "FAIL"
+SIZES = ((16, 16), (13, 17), (31, 8))  # LR height and width
+STEPS = 8  # of training, on one batch
+GREY = 1 / 255
+
+
+@dataclass(frozen=True)
+class Finding:
+    """state: OK, WARN or FAIL. check: what was tried. found: what came of it, in words."""
+
+    state: str
+    check: str
+    found: str
+
+
+def require(recipe: Recipe) -> None:
+    """Raise SrkitError, naming the class, for what cannot be trained: shapes, scale, gradients, NaN, losses."""
+    trial = Trial(recipe)
+    trial.answer(recipe.crop // recipe.scale, recipe.crop // recipe.scale)
+    trial.gradient()
+    for phase in recipe.phases:
+        for loss in phase.losses:
+            if hasattr(loss, "loss"):  # one's own
+                trial.loss(phase, loss)
+    trial.verdict()
+
+
+def check(recipe: str | Recipe) -> list[Finding]:
+    """Try a recipe in about half a minute, on the CPU and with random weights."""
+    trial, found = Trial(fit(find_recipe(recipe), find_profile("gpu"))), []
+    for name, attempt in trial.attempts():
+        try:
+            state, words = attempt()
+        except Exception as error:  # whatever a part of one's own raises is a finding
+            words = str(error) if isinstance(error, SrkitError) else f"{type(error).__name__}: {error}"
+            state, words = FAIL, words.splitlines()[0] if words else type(error).__name__
+        found.append(Finding(state, name, words))
+        if name == "generator" and state == FAIL:
+            break
+    return found
+
+
+class Trial:
+    """A recipe's parts, built once, and what is tried on them."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe, self.name = recipe, recipe.generator.func.__name__
+
+    def attempts(self) -> Iterator[tuple[str, Callable[[], tuple[str, str]]]]:
+        yield "generator", self.costs
+        yield "shapes", self.shapes
+        yield "range", self.range
+        yield "gradient", lambda: (OK, f"reaches all {len(self.gradient())} weights")
+        yield "receptive field", self.field
+        yield "tiles", self.tiles
+        yield "bf16", self.halves
+        yield "state dict", self.round_trip
+        for phase in fit(self.recipe, find_profile("smoke")).phases:
+            for loss in phase.losses:
+                if loss is not phase.adversarial:
+                    yield f"{phase.name}: {_name(loss)}", lambda phase=phase, loss=loss: self.loss(phase, loss)
+        if self.recipe.discriminator:
+            yield "discriminator", self.verdict
+        yield "a few steps", self.steps
+
+    @cached_property
+    def network(self) -> nn.Module:
+        torch.manual_seed(0)
+        recipe, name = self.recipe, self.name
+        try:
+            network = recipe.generator()
+        except SrkitError:
+            raise
+        except Exception as error:
+            raise SrkitError(
+                f"{name} cannot be built ({type(error).__name__}: {error}): mend its __init__, or give its options by "
+                f"partial({name}, ...)."
+            ) from error
+        if not isinstance(network, nn.Module):
+            raise SrkitError(f"{name} makes a {type(network).__name__}, and no nn.Module: derive it from nn.Module.")
+        scale = getattr(network, "scale", None)
+        if scale is None:
+            raise SrkitError(f"{name} has no scale: write self.scale = {recipe.scale} into its __init__.")
+        if scale != recipe.scale:
+            raise SrkitError(
+                f"{name} enlarges {scale}-fold, and recipe {recipe.name} {recipe.scale}-fold: let its __init__ take "
+                f"scale, or write scale={scale} into the recipe."
+            )
+        if not any(weight.requires_grad for weight in network.parameters()):
+            raise SrkitError(f"{name} has no weights that could learn: give it layers, as attributes of self.")
+        return network
+
+    def answer(self, height: int, width: int, network: nn.Module | None = None) -> Tensor:
+        """SR of noise of one size; SrkitError where its shape or its numbers are not right."""
+        lr, scale = self.noise(height, width), self.recipe.scale
+        try:
+            sr = (network or self.network)(lr)
+        except Exception as error:
+            raise SrkitError(
+                f"{self.name} does not take LR pictures of {height} x {width} pixels ({type(error).__name__}: {error})."
+            ) from error
+        wanted = (*lr.shape[:2], scale * height, scale * width)
+        if not isinstance(sr, Tensor) or sr.shape != wanted:
+            made = tuple(sr.shape) if isinstance(sr, Tensor) else f"a {type(sr).__name__}"
+            raise SrkitError(f"{self.name} makes {made} of LR {tuple(lr.shape)}: SR must be {wanted}.")
+        if not sr.isfinite().all():
+            raise SrkitError(
+                f"{self.name} answers with NaN or infinity before a single step: look at its first layers."
+            )
+        return sr
+
+    def noise(self, height: int, width: int) -> Tensor:
+        return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+
+    def gradient(self) -> list[Tensor]:
+        """The gradients of all weights; SrkitError where none arrives at some."""
+        network = self.network.train()
+        sr = self.answer(12, 12)
+        named = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        if not sr.requires_grad:
+            raise SrkitError(f"no gradient leads from {self.name}'s answer to its weights: keep to torch's functions.")
+        found = torch.autograd.grad((sr * self.noise(*sr.shape[2:])).sum(), [*named.values()], allow_unused=True)
+        lost = [name for name, each in zip(named, found, strict=True) if each is None]
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            raise SrkitError(f"no gradient reaches {self.name}'s {lost[0]}{more}: use it in forward, or leave it out.")
+        return found
+
+    def loss(self, phase: Phase, loss: Any) -> tuple[str, str]:
+        """One term: a finite scalar whose gradient reaches SR."""
+        name, side = _name(loss), max(48, self.recipe.scale * 12)
+        sr, hr = (self.noise(side, side + n).narrow(3, 0, side) for n in (0, 1))
+        sr.requires_grad_()
+        getattr(loss, "ready", lambda device: None)("cpu")
+        try:
+            value = loss(sr, hr)
+        except Exception as error:
+            raise SrkitError(f"{name} does not take SR and HR ({type(error).__name__}: {error}).") from error
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            made = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise SrkitError(f"{name} returns {made}, and not a scalar: take its mean.")
+        if not value.isfinite():
+            raise SrkitError(f"{name} is {value.item()} on noise: a loss must be finite.")
+        slope = torch.autograd.grad(value.sum(), sr, allow_unused=True)[0] if value.requires_grad else None
+        if slope is None or not slope.any():
+            raise SrkitError(f"no gradient leads from {name} to SR: work it out of sr itself, with torch's functions.")
+        return OK, f"{value.item():.4g} on noise, gradient norm {slope.norm():.2g}; weight {phase.losses[loss]:g}"
+
+    def verdict(self) -> tuple[str, str]:
+        """What the discriminator makes of pictures of the recipe's crop."""
+        if not self.recipe.discriminator:
+            return OK, "none"
+        name, crop = self.recipe.discriminator.func.__name__, self.recipe.crop
+        try:
+            judge = self.recipe.discriminator()
+            answer = judge(self.noise(crop, crop))
+        except SrkitError:
+            raise
+        except Exception as error:
+            raise SrkitError(f"{name} does not take {crop}-pixel crops ({type(error).__name__}: {error}).") from error
+        if not isinstance(answer, Tensor) or len(answer) != 2 or not answer.requires_grad:
+            raise SrkitError(f"{name} must make a tensor of logits, (N, ...), out of pictures (N, 3, H, W).")
+        return OK, f"{name}, {count_parameters(judge) / 1e6:.2f} M parameters: logits {tuple(answer.shape)}"
+
+    def costs(self) -> tuple[str, str]:
+        work = multiply_adds(self.network, round(720 / self.recipe.scale), round(1280 / self.recipe.scale)) / 1e9
+        return OK, f"{self.name}, {count_parameters(self.network) / 1e6:.2f} M parameters, {work:.1f} G multiply-adds"
+
+    @torch.no_grad()
+    def shapes(self) -> tuple[str, str]:
+        self.network.eval()
+        for size in SIZES:
+            self.answer(*size)
+        return OK, f"right for LR of {', '.join(f'{h} x {w}' for h, w in SIZES)} pixels"
+
+    @torch.no_grad()
+    def range(self) -> tuple[str, str]:
+        low, high = (float(each) for each in torch.aminmax(self.network.eval()(self.noise(16, 16))))
+        far = high < 0 or low > 1 or high - low > 20
+        return WARN if far else OK, f"SR from {low:.2f} to {high:.2f} before training; pictures lie in [0, 1]"
+
+    def field(self) -> tuple[str, str]:
+        far = sum(reach(self.network, part) for part in ("features", "enlarge"))
+        return OK, f"{2 * far + 1} LR pixels wide"
+
+    @torch.no_grad()
+    def tiles(self) -> tuple[str, str]:
+        picture = np.random.default_rng(0).integers(0, 256, (40, 44, 3), np.uint8)
+        network = self.network.eval()
+        whole, cut = (enlarge_in_tiles(network, picture, tile=t, block=b).astype(int) for t, b in ((44, 44), (16, 20)))
+        apart = np.abs(whole - cut).max()
+        how = "cut after its features" if parts(network)[0] == getattr(network, "features", None) else "in one piece"
+        return OK if apart <= 1 else FAIL, f"{apart} grey levels from the whole picture; tiled {how}"
+
+    @torch.no_grad()
+    def halves(self) -> tuple[str, str]:
+        network, lr = self.network.eval(), self.noise(16, 16)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(lr).float()
+        apart = float((half - network(lr)).abs().max() / GREY)
+        return OK if apart < 4 else WARN, f"{apart:.1f} grey levels from fp32 at most"
+
+    @torch.no_grad()
+    def round_trip(self) -> tuple[str, str]:
+        network = self.network.eval()
+        with tempfile.TemporaryDirectory() as folder:
+            save_weights(network, Path(folder) / "w.safetensors")
+            again = build_generator(describe(self.recipe.generator))
+            load_weights(again, Path(folder) / "w.safetensors")
+        if not torch.equal(network(self.noise(9, 9)), network(self.noise(9, 9))):
+            return FAIL, f"{self.name} answers differently each time: leave out what is random in eval mode"
+        if not torch.equal(network(self.noise(9, 9)), again.eval()(self.noise(9, 9))):
+            return FAIL, "saved and loaded, it answers otherwise: keep what forward uses in weights or register_buffer"
+        return OK, "saved, built again and loaded, it answers the same"
+
+    def steps(self) -> tuple[str, str]:
+        """The first phase's losses on one batch, before and after a few steps of Adam."""
+        recipe = fit(self.recipe, find_profile("smoke"))
+        phase, network = recipe.phases[0], self.network.train()
+        losses = {loss: weight for loss, weight in phase.losses.items() if loss is not phase.adversarial}
+        if not losses:
+            return WARN, f"phase {phase.name} has no loss but the adversarial one: nothing to measure"
+        photograph = _photograph(recipe.crop)
+        lr = recipe.degradation(photograph, recipe.scale)
+        optimizer, totals = torch.optim.Adam(network.parameters(), phase.lr, phase.betas), []
+        for _ in range(STEPS + 1):
+            sr = network(lr)
+            total = sum(weight * loss(sr, photograph) for loss, weight in losses.items())
+            totals.append(total.item())
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+        words = f"the loss goes from {totals[0]:.4g} to {totals[-1]:.4g} in {STEPS} steps on one batch"
+        return OK if totals[-1] < totals[0] else FAIL, words
+
+
+def _name(loss: Any) -> str:
+    thing = getattr(loss, "loss", loss)
+    return getattr(thing, "__name__", type(thing).__name__)
+
+
+def _photograph(side: int) -> Tensor:
+    """Two crops of a photograph of the starter set: (2, 3, side, side)."""
+    from skimage.data import astronaut
+
+    picture = torch.from_numpy(astronaut()).permute(2, 0, 1)[None] / 255
+    return torch.cat([picture[..., 20 : 20 + side, left : left + side] for left in (150, 200)])

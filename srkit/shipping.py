@@ -1,0 +1,43 @@
+"""For who maintains srkit: a run's weights, made ready to come with it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from srkit.files import replacing
+from srkit.pretrained import FOLDER
+from srkit.runs import Run
+
+
+def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a run's weights, in half precision, and their card into `folder`; returns the card.
+
+    facts: what the run's record does not know: licence of the data, commit, scores by set.
+    """
+    config = run.config
+    name = f"{config['recipe']['name']}-x{run.scale}-{phase}"
+    path = folder / f"{name}.safetensors"
+    halves = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in load_file(run.weights(phase)).items()
+    }
+    with replacing(path) as beside:
+        save_file(halves, beside)
+    steps = run.history().query("phase == @phase")["step"].max()
+    kept = {
+        key: config[key]
+        for key in ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision")
+    }
+    card = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "scale": run.scale,
+        "phase": phase,
+    }
+    card |= kept | {"steps": int(steps), "seconds": config.get("seconds")} | facts
+    with replacing(folder / f"{name}.json") as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n")
+    return folder / f"{name}.json"

@@ -1,0 +1,192 @@
+"""A recipe of one's own is tried: each fault is found by the check that is for it, and said in one sentence."""
+
+import re
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srkit.checking import FAIL, OK, WARN, check
+from srkit.cli import main
+from srkit.files import SrkitError
+from srkit.profiles import PROFILES
+from srkit.recipes import SRRESNET_LIGHT, Phase, Recipe
+from srkit.training import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+TINY = replace(PROFILES["smoke"], psnr_steps=2, batch=2, crop=32, validate_on=(1, 48))
+
+
+class Sound(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = 4
+        self.body = nn.Sequential(nn.Conv2d(3, 48, 5, padding=2), nn.PixelShuffle(4))
+
+    def forward(self, lr):
+        return self.body(lr)
+
+
+class Unscaled(Sound):
+    def __init__(self):
+        super().__init__()
+        del self.scale
+
+
+class Twofold(Sound):
+    def __init__(self):
+        super().__init__()
+        self.scale = 2
+
+
+class Small(Sound):
+    def forward(self, lr):
+        return super().forward(lr)[..., ::2, ::2]
+
+
+class Listed(Sound):
+    def forward(self, lr):
+        return [super().forward(lr)]
+
+
+class Nan(Sound):
+    def forward(self, lr):
+        return super().forward(lr).sub(5).sqrt()
+
+
+class Cut(Sound):
+    def forward(self, lr):
+        with torch.no_grad():
+            return super().forward(lr)
+
+
+class Idle(Sound):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+
+
+class Even(Sound):
+    def forward(self, lr):
+        return super().forward(F.pixel_shuffle(F.pixel_unshuffle(lr, 2), 2))
+
+
+class Global(Sound):
+    def forward(self, lr):
+        return super().forward(lr - lr.mean((2, 3), keepdim=True))
+
+
+class Restless(Sound):
+    def forward(self, lr):
+        return super().forward(F.dropout(lr, 0.5))
+
+
+class Forgetful(Sound):
+    def __init__(self):
+        super().__init__()
+        self.shift = float(torch.rand(()))
+
+    def forward(self, lr):
+        return super().forward(lr) + self.shift
+
+
+class Weightless(nn.Module):
+    scale = 4
+
+    def forward(self, lr):
+        return F.interpolate(lr, scale_factor=4)
+
+
+class NoModule:
+    scale = 4
+
+
+def mae(sr, hr):
+    return (sr - hr).abs().mean()
+
+
+def recipe(generator=Sound, loss=mae) -> Recipe:
+    phases = (Phase("psnr", steps=2, losses={loss: 1.0}, lr=1e-3),)
+    return replace(SRRESNET_LIGHT, name="mine", generator=generator, phases=phases)
+
+
+def test_a_sound_recipe_is_ok_throughout():
+    found = check(recipe())
+    assert [each.state for each in found] == [OK] * len(found)
+    words = {each.check: each.found for each in found}
+    assert words["receptive field"] == "5 LR pixels wide"
+    assert "in one piece" in words["tiles"]
+    assert words["generator"].startswith(f"Sound, {(3 * 25 + 1) * 48 / 1e6:.2f} M parameters")
+    assert words["generator"].endswith(f"{3 * 25 * 48 * 180 * 320 / 1e9:.1f} G multiply-adds")
+
+
+@pytest.mark.parametrize(
+    ("generator", "fails", "says"),
+    [
+        (Unscaled, "generator", "Unscaled has no scale: write self.scale = 4"),
+        (Twofold, "generator", "Twofold enlarges 2-fold, and recipe mine 4-fold"),
+        (Weightless, "generator", "Weightless has no weights"),
+        (NoModule, "generator", "NoModule makes a NoModule, and no nn.Module"),
+        (partial(Sound, width=3), "generator", "Sound cannot be built .TypeError"),
+        (Small, "shapes", "Small makes .2, 3, 32, 32. of LR .2, 3, 16, 16.: SR must be .2, 3, 64, 64."),
+        (Listed, "shapes", "Listed makes a list of LR"),
+        (Nan, "shapes", "Nan answers with NaN"),
+        (Even, "shapes", "Even does not take LR pictures of 13 x 17 pixels"),
+        (Cut, "gradient", "no gradient leads from Cut's answer"),
+        (Idle, "gradient", "no gradient reaches Idle's unused.weight and 1 more"),
+        (Global, "receptive field", "looks at the whole picture"),
+        (Restless, "state dict", "answers differently each time"),
+        (Forgetful, "state dict", "saved and loaded, it answers otherwise"),
+    ],
+)
+def test_a_fault_is_found_by_its_check(generator, fails, says):
+    found = {each.check: each for each in check(recipe(generator))}
+    assert found[fails].state == FAIL
+    assert re.search(says, found[fails].found), found[fails].found
+    assert all("\n" not in each.found for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (lambda sr, hr: (sr - hr).abs(), "returns a tensor of .2, 3, 48, 48., and not a scalar"),
+        (lambda sr, hr: 3.0, "returns a float, and not a scalar"),
+        (lambda sr, hr: mae(sr.detach(), hr), "no gradient leads from <lambda> to SR"),
+        (lambda sr, hr: mae(sr, hr) / 0, "is inf on noise"),
+        (lambda sr: sr.mean(), "does not take SR and HR"),
+    ],
+)
+def test_a_loss_that_cannot_teach_is_found_and_training_does_not_begin(loss, says, tmp_path):
+    found = [each for each in check(recipe(loss=loss)) if each.check.startswith("psnr: ")]
+    assert [each.state for each in found] == [FAIL]
+    with pytest.raises(SrkitError, match=says):
+        train(recipe(loss=loss), TINY, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("generator", [Unscaled, Twofold, Small, Nan, Cut, Idle, NoModule])
+def test_training_does_not_begin_with_a_network_that_cannot_learn(generator, tmp_path):
+    with pytest.raises(SrkitError, match=generator.__name__) as refusal:
+        train(recipe(generator), TINY, runs=tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_far_from_pictures_are_warned_of():
+    class Bright(Sound):
+        def forward(self, lr):
+            return super().forward(lr) + 100
+
+    assert {each.check: each.state for each in check(recipe(Bright))}["range"] == WARN
+
+
+def test_the_command_prints_a_table_and_fails_where_something_fails(capsys):
+    assert main(["check", "srresnet_light"]) == 0
+    said = capsys.readouterr().out
+    assert "41 LR pixels wide" in said
+    assert all(line.startswith("OK ") for line in said.splitlines())
+    assert main(["check", "srresnet_lite"]) == 1
+    assert "did you mean srresnet_light?" in capsys.readouterr().err

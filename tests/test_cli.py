@@ -1,0 +1,152 @@
+"""The command line: its commands and groups, its statuses, and numbers that do not do."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srkit import cli, commands
+from srkit.cli import main, program
+from srkit.files import SrkitError
+from srkit.training import train
+from srkit.upscaling import upscale
+
+COMMANDS = {"doctor", "course", "train", "check", "data", "kaggle", "evaluate", "upscale", "app"}
+
+
+def test_every_command_has_its_work_a_group_and_a_sentence_of_help(capsys):
+    declared = {each.callback.__name__: each for each in program.registered_commands}
+    assert declared.keys() >= COMMANDS
+    for name, each in declared.items():
+        assert callable(getattr(commands, name))
+        assert each.rich_help_panel in (cli.COURSE, cli.NETWORKS, cli.PICTURES)
+        assert inspect.getdoc(each.callback).endswith(".")
+        assert main([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"Usage: srkit {name}" in said for name in COMMANDS)
+
+
+def test_every_option_reaches_the_work(monkeypatch):
+    """What a command's function reads from its options is what the declaration has."""
+    for each in program.registered_commands:
+        name = each.callback.__name__
+        wanted = {word.split(".")[1] for word in _options_of(getattr(commands, name))}
+        assert wanted <= set(inspect.signature(each.callback).parameters), name
+
+
+def _options_of(function) -> set[str]:
+    return set(re.findall(r"options\.\w+", inspect.getsource(function)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "srgan", "--seed", "-1"],
+        ["train", "srgan", "--batch", "0"],
+        ["train", "srgan", "--batch", "-2"],
+        ["train", "srgan", "--batch", "many"],
+        ["train", "srgan", "--accumulate", "0"],
+        ["train", "srgan", "--crop", "0"],
+        ["train", "srgan", "--scale", "0"],
+        ["train", "srgan", "--precision", "fp8"],
+        ["train", "srgan", "--profle", "smoke"],
+        ["train"],
+        ["trian", "srgan"],
+        ["evaluate", "bicubic", "--images", "x"],
+        ["evaluate", "bicubic", "--images", "x", "--scale", "0"],
+        ["upscale", "a.png"],
+        ["upscale", "a.png", "--out", "x", "--max-pixels", "0"],
+        ["upscale", "a.png", "--out", "x", "--format", "xcf"],
+        ["app", "--port", "99999"],
+        ["app", "--sessions", "0"],
+        ["kaggle", "bild"],
+        [],
+    ],
+)
+def test_wrong_usage_is_status_2_and_no_traceback(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "srgan", "--max-minutes", "0"], "max minutes 0.0 does not do"),
+        (["train", "srgan", "--max-minutes", "nan"], "max minutes nan does not do"),
+        (["train", "srgan", "--data", ""], "--data is empty: give a value, or leave it out"),
+        (["train", "srgan", "--device", "gpu"], "device 'gpu' is not to be had here"),
+        (["train", "srgan", "--resume", "--force"], "choose one of them"),
+        (["train", "srgn"], "did you mean srgan?"),
+        (["train", "srgan", "--profile", "lptop"], "did you mean laptop?"),
+        (["train", "my.py:MINE"], "my.py is not there"),
+        (["evaluate", "srgan_lite", "--images", ".", "--scale", "4"], "holds no pictures"),
+        (["upscale", "a.png", "--out", "x", "--sharpen", "nan"], "sharpen nan does not do"),
+        (["upscale", "a.png", "--out", "x", "--alpha", "nan"], "alpha nan does not lie"),
+        (["upscale", "a.png", "--out", "x", "--scale", "7"], "no weights of srresnet_light x7"),
+        (["course", "--only", ","], "names no notebook"),
+        (["app", "--runs", "mistyped"], "mistyped is no folder of runs"),
+    ],
+)
+def test_what_does_not_do_is_one_sentence_and_leaves_nothing(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "upscale":
+        Image.new("RGB", (20, 20)).save("a.png")
+    monkeypatch.setattr(commands, "home", lambda: tmp_path)
+    before = set(tmp_path.rglob("*"))
+    assert main(words) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("srkit:")]
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_debug_is_understood_anywhere_before_two_dashes(tmp_path):
+    for words in (["--debug", "train", "nosuch"], ["train", "nosuch", "--debug"]):
+        with pytest.raises(SrkitError):
+            main(words)
+    assert main(["train", "nosuch"]) == 1
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"seed": -1},
+        {"seed": "0"},
+        {"batch": 0},
+        {"crop": -48},
+        {"accumulate": 0},
+        {"scale": "4"},
+        {"scale": 0},
+        {"scale": True},
+        {"max_minutes": 0},
+        {"max_minutes": float("nan")},
+    ],
+)
+def test_the_functions_refuse_numbers_too(numbers, tmp_path):
+    with pytest.raises(SrkitError, match=f"{next(iter(numbers)).replace('_', ' ')} .* does not do: give a number"):
+        train("srresnet", **numbers, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_upscale_refuses_numbers_too():
+    photo = np.zeros((16, 16, 3), np.uint8)
+    for numbers in ({"sharpen": float("nan")}, {"sharpen": -1}, {"scale": "4"}, {"scale": 0}):
+        with pytest.raises(SrkitError, match="does not do"):
+            upscale(photo, **numbers)
+
+
+def test_a_shell_completes_commands():
+    """As bash asks for it."""
+    asked = {"_SRKIT_COMPLETE": "complete_bash", "COMP_WORDS": "srkit eval", "COMP_CWORD": "1"}
+    words = [sys.executable, "-c", "from srkit.cli import main; main()"]
+    answer = subprocess.run(words, env=os.environ | asked, capture_output=True, text=True)
+    assert answer.stdout.split() == ["evaluate"]
