@@ -7,8 +7,10 @@ from skimage.data import chelsea
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+from srkit.evaluation import enlarge, lr_of
 from srkit.features import lpips_network
-from srkit.metrics import estimated_mos, lpips_judge, normalised_psnr, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from srkit.images import crop_to_multiple, read_image
+from srkit.metrics import estimated_mos, grid, lpips_judge, normalised_psnr, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,42 @@ def test_a_grey_picture_scores_as_three_equal_channels(pair):
     grey, other = (x[..., 1] for x in pair)
     assert psnr_rgb(grey, other, 2) == pytest.approx(psnr_y(grey, other, 2))
     assert ssim_rgb(grey, other, 2) == pytest.approx(ssim_y(grey, other, 2))
+
+
+def test_grid_finds_a_raster_and_no_noise(pair):
+    hr = pair[1].astype(int)
+    random = np.random.default_rng(0)
+    rows, columns = np.indices(hr.shape[:2])
+    for raster in (rows % 2, columns // 2 % 2, (rows + columns) % 2):
+        assert grid((hr + 4 * raster[..., None] - 2).astype(np.uint8), hr.astype(np.uint8)) == pytest.approx(2)
+    noise = random.choice([-2, 2], hr.shape[:2])[..., None]
+    assert grid((hr + noise).astype(np.uint8), hr.astype(np.uint8)) < 0.2
+    assert grid((hr + 5).astype(np.uint8), hr.astype(np.uint8)) == 0
+    assert grid((hr + np.linspace(-20, 20, 160)[:, None]).astype(np.uint8), hr.astype(np.uint8)) < 0.5  # a slow change
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (100, 250), (203, 230), (40, 130), (7, 9)])
+def test_grid_is_what_loops_over_windows_and_places_give(shape):
+    random = np.random.default_rng(1)
+    sr, hr = random.integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    height, width = (min(96, side // 4 * 4) for side in shape)
+    squares, error = [], (sr.astype(float) - hr).mean(2)
+    for top in range(0, shape[0] - height + 1, height):
+        for left in range(0, shape[1] - width + 1, width):
+            window = error[top : top + height, left : left + width]
+            squares += [(window[r::4, c::4].mean() - window.mean()) ** 2 for r in range(4) for c in range(4)]
+    assert grid(sr, hr) == pytest.approx(np.mean(squares) ** 0.5)
+
+
+def test_grid_of_bicubic_on_set5_and_set14(shared):
+    """0.65 grey levels: what its faint raster of steps at LR pixels is worth."""
+    folders = (shared / "benchmarks" / name for name in ("Set5", "Set14"))
+    truths = [crop_to_multiple(read_image(path), 4) for folder in folders for path in folder.iterdir()]
+    assert np.mean([grid(enlarge(lr_of(hr, 4), 4), hr) for hr in truths]) == pytest.approx(0.65, abs=0.005)
+
+
+def test_grid_of_less_than_one_period_is_not_a_number():
+    assert np.isnan(grid(*np.zeros((2, 3, 50, 3), np.uint8)))
 
 
 @pytest.mark.parametrize(("psnr", "share"), [(25, 0.5), (50, 1), (float("inf"), 1), (-3, 0)])
