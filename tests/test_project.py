@@ -17,7 +17,7 @@ import yaml
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
-PROGRAMS |= {"playwright", "tensorboard", "voila"}
+PROGRAMS |= {"jinja2", "playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 
