@@ -90,11 +90,11 @@ def evaluate(options: argparse.Namespace) -> int:
     import torch
     from torch import nn
 
-    from srkit.comparison import gallery
+    from srkit.comparison import check_gallery, gallery
     from srkit.data.sources import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
-    from srkit.tables import protocol, write_table
+    from srkit.tables import check_table, protocol, write_table
 
     images, given = find_images(options.images, options.scale)
     if not images:
@@ -105,7 +105,11 @@ def evaluate(options: argparse.Namespace) -> int:
         name, method = _method(what, options.scale, options.runs or home() / "runs")
         name = f"{Path(what).resolve().parent.name}-{name}" if name in methods else name
         methods[name] = method.to(device) if isinstance(method, nn.Module) else method
-    lpips = None if options.no_lpips else lpips_judge(device)
+    if options.table:  # what cannot be written is refused before hours of scoring
+        check_table(options.table)
+    if options.gallery:
+        check_gallery(methods)
+    lpips = False if options.no_lpips else lpips_judge(device)
     table = evaluate(
         methods,
         images,
