@@ -88,9 +88,7 @@ def look(
         sr, found = judged(method, hr, scale, lpips, columns=SHOWN)
         line = {"method": name, "scale": scale} | {column: found[column] for column in SHOWN}
         lines.append(line)
-        under = (
-            f"\nLPIPS {line['lpips']:.3f}" if lpips else f"\nLPIPS-sq. {line['lpips_squeeze']:.3f}" * (lpips is None)
-        )
+        under = f"\nLPIPS {line['lpips']:.3f}" if lpips else f"\nLPIPS-sq. {line['lpips_squeeze']:.3f}"
         title = name.replace(", ", "\n").replace(" (shipped)\n", "\nshipped, ")
         title = title.removesuffix(" phase") if "shipped" in title else title  # as wide as its picture
         pictures[title + f"\n{line['psnr_y']:.2f} dB{under}"] = sr

@@ -252,7 +252,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     of SR pixels.
     """
     keys = ["set", "scale", "method"]
-    keys += ["degradation"] * bool("degradation" in table and (table["degradation"] != "bicubic").any())
+    if "degradation" in table and (table["degradation"] != "bicubic").any():
+        keys.append("degradation")
     groups = table.groupby(keys, sort=False)
     means = groups[[name for name in (*SCORES, "seconds") if name in table]].mean().assign(images=groups.size())
     if "width" in table:

@@ -111,7 +111,7 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     lines = max(title.count("\n") for title in pictures) + 1
     size_of_title = 9 if columns < 4 else 7
     figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[ratio] * beside + [1] * columns)
+    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[*([ratio] if beside else []), *[1] * columns])
     axis = figure.add_subplot(grid[:, 0] if beside else grid[0, 0])
     show_picture(axis, pictures[whole], "the whole picture" + "\n" * (0 if beside else lines - 1))
     axis.title.set_fontsize(size_of_title)

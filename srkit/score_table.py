@@ -33,7 +33,7 @@ class Results:
         known = next((known for known in self.rows[_place(row)] if known["key"] == row["key"]), None)
         if known is None:
             return None
-        asked = ["lpips"] * bool(lpips) + ["lpips_squeeze"] * (lpips is not False)
+        asked = [] if lpips is False else ["lpips", "lpips_squeeze"] if lpips else ["lpips_squeeze"]
         could = min(known["width"], known["height"]) - 2 * known["scale"] >= LPIPS_LEAST
         lacking = could and not math.isnan(known["psnr_rgb"]) and any(math.isnan(known[name]) for name in asked)
         return None if lacking else known

@@ -159,7 +159,8 @@ def table_caption(table: pd.DataFrame, made: str = "") -> str:
     judges = [word for column, word in judges.items() if column in table and table[column].notna().any()]
     text += f"{' and '.join(judges)}: lower is better. " if judges else ""
     if "p" in table:
-        text += f"p: paired permutation test of PSNR-Y against bicubic{', after Holm' * _several(table)}. "
+        corrected = ", after Holm" if _several(table) else ""
+        text += f"p: paired permutation test of PSNR-Y against bicubic{corrected}. "
     return f"{text}Best in bold, second underlined. {made}".strip()
 
 
