@@ -113,12 +113,13 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
     grid = figure.add_gridspec(rows, columns + beside, width_ratios=[*([ratio] if beside else []), *[1] * columns])
     axis = figure.add_subplot(grid[:, 0] if beside else grid[0, 0])
-    show_picture(axis, pictures[whole], "the whole picture" + "\n" * (0 if beside else lines - 1))
+    show_picture(axis, pictures[whole], "the whole picture")
     axis.title.set_fontsize(size_of_title)
     axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
     for number, (title, picture) in enumerate(pictures.items(), not beside):
         axis = figure.add_subplot(grid[number // columns, beside + number % columns])
-        show_picture(axis, crop_at(picture, corner, size), title + "\n" * (lines - 1 - title.count("\n")))
+        title = title.strip("\n")
+        show_picture(axis, crop_at(picture, corner, size), "\n" * (lines - 1 - title.count("\n")) + title)
         axis.title.set_fontsize(size_of_title)
     return figure
 
