@@ -104,12 +104,12 @@ def evaluate(options: SimpleNamespace) -> int:
     import torch
     from torch import nn
 
-    from srkit.comparison import gallery
+    from srkit.comparison import check_gallery, gallery
     from srkit.data.sources import find_images
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.pretrained import resolve
-    from srkit.tables import protocol, write_table
+    from srkit.tables import check_table, protocol, write_table
 
     images, given = find_images(options.images, options.scale)
     if not images:
@@ -121,7 +121,11 @@ def evaluate(options: SimpleNamespace) -> int:
         name = f"{Path(what).resolve().parent.name}-{method.name}" if method.name in methods else method.name
         print(f"{name}: {method.source}") if method.source != name else None
         methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
-    lpips = None if options.no_lpips else lpips_judge(device)
+    if options.table:  # what cannot be written is refused before hours of scoring
+        check_table(options.table)
+    if options.gallery:
+        check_gallery(methods)
+    lpips = False if options.no_lpips else lpips_judge(device)
     table = evaluate(
         methods,
         images,

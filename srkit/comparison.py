@@ -13,16 +13,19 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from srkit.apps.rating import REFERENCE
-from srkit.evaluation import Method, bicubic, enlarge, evaluate, lr_of, psnr_y, ssim_y, super_resolve
+from srkit.evaluation import evaluate, places
 from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled
 from srkit.files import SrkitError
 from srkit.generator import interpolate
-from srkit.images import crop_at, crop_to_multiple, luma, read_image
+from srkit.images import crop_at, crop_to_multiple, read_image
+from srkit.metrics import lumas, psnr_y, ssim_y
 from srkit.pretrained import SHIPPED, find_systems, load, shipped, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run
+from srkit.scoring import Method, bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
+SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
@@ -84,12 +87,12 @@ def look(
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
     hr = crop_to_multiple(hr, scale)
-    lr, pictures, lines = lr_of(hr, scale), {HR: hr}, []
+    pictures, lines = {HR: hr}, []
     for name, method in methods.items():
-        sr = enlarge(lr, scale, method) if isinstance(method, str) else super_resolve(method, lr)
-        line = {"method": name, "scale": scale, "psnr_y": psnr_y(sr, hr, scale), "ssim_y": ssim_y(sr, hr, scale)}
-        lines.append(line | {"lpips": lpips(sr, hr, scale) if lpips else np.nan})
-        under = f"\nLPIPS {lines[-1]['lpips']:.3f}" if lpips else ""
+        sr, found = judged(method, hr, scale, lpips, columns=SHOWN)
+        line = {"method": name, "scale": scale} | {column: found[column] for column in SHOWN}
+        lines.append(line)
+        under = f"\nLPIPS {line['lpips']:.3f}" if lpips else f"\nLPIPS-sq. {line['lpips_squeeze']:.3f}"
         title = name.replace(", ", "\n").replace(" (shipped)\n", "\nshipped, ")
         title = title.removesuffix(" phase") if "shipped" in title else title  # as wide as its picture
         pictures[title + f"\n{line['psnr_y']:.2f} dB{under}"] = sr
@@ -109,6 +112,12 @@ def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) ->
     return pictures, pd.concat(tables, ignore_index=True)
 
 
+def check_gallery(methods: Mapping[str, Method]) -> None:
+    """SrkitError where these methods make no `gallery`."""
+    if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
+        raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
+
+
 def gallery(
     table: pd.DataFrame,
     methods: Mapping[str, Method],
@@ -126,13 +135,12 @@ def gallery(
     and each method. table: what `evaluate` made of these methods and images. Raises SrkitError for less than two
     methods, and for folders of ready-made SR pictures.
     """
-    if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
-        raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
+    check_gallery(methods)
     column, better = ("lpips", -1) if lpips else ("psnr_y", 1)
     first, *_, last = methods
-    scores = table.pivot(index=["set", "image"], columns="method", values=column)
-    gain = (better * (scores[last] - scores[first])).fillna(0).sort_values(ascending=False)
-    files = {(path.parent.name, path.name): path for path in images}
+    of_each = table.pivot(index=["set", "image"], columns="method", values=column)
+    gain = (better * (of_each[last] - of_each[first])).fillna(0).sort_values(ascending=False)
+    files = {place: path for path, place in places(images).items()}
     for number, place in enumerate(np.unique(np.linspace(0, len(gain) - 1, count).round().astype(int)), 1):
         path = files[gain.index[place]]
         hr = crop_to_multiple(read_image(path), scale)
@@ -141,11 +149,10 @@ def gallery(
         lr = enlarge(lr_of(hr, scale), scale, "nearest")
         pictures = {"HR": pictures.pop(HR), "LR": lr, **pictures}
         top, left = (scale * corner for corner in busiest(lr_of(hr, scale), side, step=1))
-        caption = (
-            f"{path.parent.name}, {path.name}, x{scale}: rank {place + 1} of {len(gain)} by what {scores.columns[-1]} "
-        )
-        caption += f"gains over {scores.columns[0]} in {column}. Scores of the whole picture."
-        scored = scored.assign(image=path.name, set=path.parent.name, rank=place + 1, of=len(gain), top=top, left=left)
+        set_name, image = gain.index[place]
+        caption = f"{set_name}, {image}, x{scale}: rank {place + 1} of {len(gain)} by what {last} gains over {first} "
+        caption += f"in {column}. Scores of the whole picture."
+        scored = scored.assign(image=image, set=set_name, rank=place + 1, of=len(gain), top=top, left=left)
         figure = compare(pictures, (top, left), side * scale)
         save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
         plt.close(figure)
@@ -156,27 +163,29 @@ def crops_to_rate(
     methods: Mapping[str, Method], truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
 ) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
     """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
-    crops, tables = {}, []
+    crops, lines = {}, []
     for image, hr in truths.items():
         corner = busiest(hr, size)
-        shown = [crop_at(picture, corner, size) for picture in look(methods, hr, scale, None)[0].values()]
-        crops |= {(image, method): crop for method, crop in zip([REFERENCE, *methods], shown, strict=True)}
-        for method, crop in zip(methods, shown[1:], strict=True):
-            line = {"image": image, "method": method, "psnr_y": psnr_y(crop, shown[0], 0)}
-            line |= {"ssim_y": ssim_y(crop, shown[0], 0), "lpips": lpips(crop, shown[0], 0) if lpips else np.nan}
-            tables.append(line)
-    return crops, pd.DataFrame(tables)
+        crops[image, REFERENCE] = crop_at(hr, corner, size)
+        for method, sr in zip(methods, [*look(methods, hr, scale, False)[0].values()][1:], strict=True):
+            crops[image, method] = crop_at(sr, corner, size)
+            pair = crops[image, method], crops[image, REFERENCE]
+            planes = [crop_at(plane, corner, size) for plane in lumas(sr, hr)]  # grey or not, by the whole picture
+            line = {"image": image, "method": method, "psnr_y": psnr_y(*planes, 0), "ssim_y": ssim_y(*planes, 0)}
+            line |= {"lpips": lpips(*pair, 0) if lpips else np.nan, "lpips_squeeze": lpips_squeeze(*pair, 0)}
+            lines.append(line)
+    return crops, pd.DataFrame(lines)
 
 
 @styled
 def perception_distortion(table: pd.DataFrame) -> Figure:
-    """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or 1 - SSIM-Y without it.
+    """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
     table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
     """
     distance, label = "lpips", "LPIPS, lower is better"
     if table["lpips"].isna().all():
-        table, distance, label = table.assign(distance=1 - table["ssim_y"]), "distance", "1 - SSIM-Y, lower is better"
+        distance, label = "lpips_squeeze", "LPIPS (SqueezeNet), lower is better"
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
@@ -204,19 +213,21 @@ def between_phases(
     lpips: Callable | None,
 ) -> tuple[Figure, pd.DataFrame]:
     """Network interpolation (Wang et al. 2018, section 3.4): crops and scores for alpha from 0, PSNR, to 1, GAN."""
-    lr, lines, crops = lr_of(hr, scale), [], {}
+    lines, crops = [], {}
     first, *_, last = [*phases.values()] * 2  # a system of one phase stays where it is
     for alpha in np.linspace(0, 1, 6):
-        sr = super_resolve(interpolate(first, last, float(alpha)), lr)
-        distance = lpips(sr, hr, scale) if lpips else np.nan
-        lines.append({"alpha": alpha, "psnr_y": psnr_y(sr, hr, scale), "lpips": distance})
+        sr, found = judged(interpolate(first, last, float(alpha)), hr, scale, lpips, columns=SHOWN)
+        lines.append({"alpha": alpha} | {column: found[column] for column in SHOWN})
         crops[f"alpha {alpha:.1f}"] = crop_at(sr, corner, size)
     table = pd.DataFrame(lines)
     figure = plt.figure(figsize=(WIDTH, 3.2), layout="constrained")
     grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
     for place, (title, crop) in enumerate(crops.items()):
         show_picture(figure.add_subplot(grid[0, place]), crop, title)
-    shown = {"psnr_y": "PSNR-Y (dB)"} | ({"lpips": "LPIPS, lower is better"} if lpips else {})
+    distance = (
+        {"lpips": "LPIPS, lower is better"} if lpips else {"lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
+    )
+    shown = {"psnr_y": "PSNR-Y (dB)"} | distance
     for place, (column, label) in enumerate(shown.items()):
         half = len(crops) // len(shown)
         axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])
@@ -233,8 +244,8 @@ def worst_squares(
     """Every size x size square, worst first: image, top, left, size, local PSNR-Y of the network and of bicubic."""
     rows = []
     for name, hr in truths.items():
-        y = luma(hr).astype(float)
-        errors = [(luma(outputs[name]) - y) ** 2, (bicubic(hr, scale) - y) ** 2]
+        sr, y = (plane.astype(float) for plane in lumas(outputs[name], hr))
+        errors = [(sr - y) ** 2, (bicubic(hr, scale) - y) ** 2]
         for top, left in np.ndindex(y.shape[0] // size, y.shape[1] // size):
             corner = top * size, left * size
             local = [10 * np.log10(255**2 / (crop_at(error, corner, size).mean() + 1e-6)) for error in errors]
@@ -250,7 +261,7 @@ def show_squares(
     grid = []
     for place in places.itertuples():
         hr, sr, corner = truths[place.image], outputs[place.image], (place.top, place.left)
-        error = np.abs(luma(sr).astype(float) - luma(hr))  # (H, W)
+        error = np.abs(np.subtract(*lumas(sr, hr), dtype=float))  # (H, W)
         pictures = {
             f"HR: {place.image}\nrow {place.top}, column {place.left}": hr,
             f"bicubic\n{place.bicubic:.1f} dB": enlarge(lr_of(hr, scale), scale),

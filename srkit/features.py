@@ -1,12 +1,22 @@
 """ImageNet networks as judges of pictures: feature maps of VGG, and the LPIPS distance. Frozen, built once."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from pickle import UnpicklingError
+from weakref import WeakValueDictionary
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from srkit.files import SrkitError
+
+# SqueezeNet 1.1's features (torchvision, BSD-3-Clause) and LPIPS' heads for them (BSD-2-Clause), in half precision.
+SQUEEZE = Path(__file__).parent / "weights" / "lpips_squeeze.safetensors"
+TIME_LIMIT = 30  # seconds that a download may stay silent
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -17,8 +27,9 @@ CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convoluti
 class Features(nn.Module):
     """An ImageNet network up to one layer, frozen: (N, 3, H, W) in [0, 1] to that layer's feature maps."""
 
-    def __init__(self, layers: nn.Sequential):
+    def __init__(self, layers: nn.Sequential, shared: nn.Module | None = None):
         super().__init__()
+        self.shared = (shared,)  # the whole network, kept as long as a part of it is used; no module of this one
         self.layers = layers.eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
@@ -45,7 +56,10 @@ def vgg_index(network: str, layer: str) -> int:
     return places[layer]
 
 
-@lru_cache(maxsize=4)
+_VGGS: WeakValueDictionary[tuple[str, str, torch.device], nn.Sequential] = WeakValueDictionary()  # one a device
+
+
+@lru_cache(maxsize=8)
 def vgg_features(
     network: str = "vgg19",
     layer: str = "conv5_4",
@@ -55,37 +69,37 @@ def vgg_features(
 ) -> Features:
     """VGG up to `layer` and, with activation, its ReLU (Simonyan and Zisserman 2015), frozen, on `device`; built once.
 
-    Raises SrkitError where the ImageNet weights can neither be found nor downloaded.
+    Several layers on one device share their weights. Raises SrkitError where the ImageNet weights can neither be found
+    nor downloaded.
     """
-    try:
-        layers = _vgg_layers(network, weights, vgg_index(network, layer) + (2 if activation else 1))
-    except OSError as error:
-        raise _absent(network, error) from error
-    except DAMAGED as error:
-        raise _damaged(network) from error
-    return Features(_whole(layers, f"{network} up to {layer}")).to(device)
+    count, device = vgg_index(network, layer) + (2 if activation else 1), _numbered(device)
+    whole = _VGGS.get((network, weights, device))
+    if whole is None:
+        with _errors_of(network):
+            whole = _vgg_layers(network, weights, None)
+        _VGGS[network, weights, device] = whole.to(device)
+    return Features(_whole(whole[:count], f"{network} up to {layer}"), whole).to(device)
 
 
 @lru_cache(maxsize=4)
 def lpips_network(network: str = "alex", weights: str = "imagenet", device: torch.device | str = "cpu") -> nn.Module:
     """torchmetrics' LPIPS, frozen, on `device`; called as net(a, b, normalize=True) on [0, 1], gives (N, 1, 1, 1).
 
-    Raises SrkitError where the ImageNet weights can neither be found nor downloaded.
+    "squeeze" needs no download: its weights come with srkit. Raises SrkitError where the ImageNet weights of another
+    network can neither be found nor downloaded.
     """
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            distance = _NoTrainLpips(net=network, pnet_rand=weights == "random")
-    except OSError as error:
-        raise _absent(network, error) from error
-    except DAMAGED as error:
-        raise _damaged(network) from error
-    return _whole(distance.requires_grad_(False), network).to(device)
+    ours = network == "squeeze" and weights == "imagenet"
+    with _errors_of(network), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        distance = _NoTrainLpips(net=network, pnet_rand=ours or weights == "random")
+        if ours:
+            distance.load_state_dict(load_file(SQUEEZE))
+    return _whole(distance.requires_grad_(False), network).to(device, memory_format=torch.channels_last)
 
 
-def _vgg_layers(network: str, weights: str, count: int) -> nn.Sequential:
+def _vgg_layers(network: str, weights: str, count: int | None) -> nn.Sequential:
     """The first `count` layers of VGG's features, its ReLUs not in place, so that no feature map is overwritten."""
     from torchvision.models import vgg
 
@@ -103,6 +117,27 @@ def _vgg_layers(network: str, weights: str, count: int) -> nn.Sequential:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False
     return layers
+
+
+def _numbered(device: torch.device | str) -> torch.device:
+    """The device with its number: "cuda" and "cuda:0" are one."""
+    device = torch.device(device)
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
+
+
+@contextmanager
+def _errors_of(network: str) -> Iterator[None]:
+    """What can go wrong with downloaded weights, as one sentence; torch.hub, which has no time limit, is given one."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIME_LIMIT)
+    try:
+        yield
+    except OSError as error:
+        raise _absent(network, error) from error
+    except DAMAGED as error:
+        raise _damaged(network) from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _absent(network: str, error: OSError) -> SrkitError:

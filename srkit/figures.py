@@ -109,26 +109,39 @@ def _range(picture: np.ndarray) -> dict[str, int]:
 
 @styled
 def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: int, whole: str = "HR") -> Figure:
-    """The papers' comparison: one whole picture with the zoom marked, and each method's zoomed crop.
+    """The papers' comparison: one whole picture with the zoom marked, and each method's zoomed crop, in equal rows.
 
-    pictures: uint8 (H, W, 3) by title, all of one size; `whole` is the one shown entire. corner: (top, left) of the
-    size x size crop.
+    pictures: uint8 (H, W, 3) by title, all of one size; `whole` is the one shown entire, left of the crops, or as the
+    first cell of their grid where they alone would leave a hole in it. corner: (top, left) of the size x size crop.
     """
     height, width = pictures[whole].shape[:2]
-    rows = 2 if len(pictures) <= 8 else 3
-    columns = -(-len(pictures) // rows)
-    ratio = min(6.0 / rows if rows > 2 else 4.0, rows * width / height)
+    beside, rows = _layout(len(pictures))
+    columns = -(-(len(pictures) + (not beside)) // rows)
+    ratio = min(4.0 if rows < 3 else 2.0, rows * width / height) if beside else 0
     lines = max(title.count("\n") for title in pictures) + 1
+    size_of_title = 9 if columns < 4 else 7
     figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns + 1, width_ratios=[ratio] + [1] * columns)
-    axis = figure.add_subplot(grid[:, 0])
+    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[*([ratio] if beside else []), *[1] * columns])
+    axis = figure.add_subplot(grid[:, 0] if beside else grid[0, 0])
     show_picture(axis, pictures[whole], "the whole picture")
+    axis.title.set_fontsize(size_of_title)
     axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
-    for number, (title, picture) in enumerate(pictures.items()):
-        axis = figure.add_subplot(grid[number // columns, 1 + number % columns])
-        show_picture(axis, crop_at(picture, corner, size), title)
-        axis.title.set_fontsize(9 if columns < 4 else 7)
+    for number, (title, picture) in enumerate(pictures.items(), not beside):
+        axis = figure.add_subplot(grid[number // columns, beside + number % columns])
+        title = title.strip("\n")
+        show_picture(axis, crop_at(picture, corner, size), "\n" * (lines - 1 - title.count("\n")) + title)
+        axis.title.set_fontsize(size_of_title)
     return figure
+
+
+def _layout(crops: int) -> tuple[bool, int]:
+    """Whether the whole picture stands beside so many crops, and in how many rows they fill a grid."""
+    for beside in (True, False):
+        for rows in (2, 1, 3):
+            columns, rest = divmod(crops + (not beside), rows)
+            if not rest and columns <= (3 if rows == 1 else 5):
+                return beside, rows
+    return True, 3
 
 
 def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:

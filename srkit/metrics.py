@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srkit.features import lpips_network
 from srkit.files import SrkitError
@@ -14,6 +16,8 @@ from srkit.images import luma, to_tensor
 SSIM_WINDOW = 11
 LPIPS_LEAST = 32  # pixels a side: below, AlexNet's pooling has nothing left
 GRID_PERIOD, GRID_WINDOW = 4, 24  # pixels; periods a side of one window
+# For `lumas`: CRC-32 of the first 32 x 32 pixels of Set14's man and Urban100's images 11, 28, 36, 42, 45, 72 and 95.
+TAKEN_FOR_COLOURED = {0x0DF0D3FC, 0x515FE36A, 0x3BDC3C29, 0x7950AD43, 0x9F14579A, 0xE2EC8DAC, 0xE5D7B6A0, 0x5A2EE907}
 CEILING = 50.0  # dB: a root mean square error of 0.8 grey levels, less than one step of an 8-bit picture
 
 # EvalVid's table (Klaue, Rathke and Wolisz 2003): above 37 dB excellent 5, from 31 good 4, from 25 fair 3, from 20
@@ -22,19 +26,19 @@ MOS_AT = ((17.5, 20.0, 25.0, 31.0, 37.0, 40.0), (1.0, 1.5, 2.5, 3.5, 4.5, 5.0))
 
 
 def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    """PSNR in dB of two uint8 pictures, (H, W, 3) or (H, W), on their luma, `shave` pixels from each edge left out.
+    """PSNR in dB of two uint8 pictures, (H, W, 3) or (H, W), on their `lumas`, `shave` pixels from each edge left out.
 
     10 log10(255^2 / MSE); infinite for equal pictures.
     """
-    return _psnr(*_pair(luma(sr), luma(hr), shave))
+    return _psnr(*_pair(*lumas(sr, hr), shave))
 
 
 def ssim_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    """SSIM of two uint8 pictures on their luma, at most 1; `shave` pixels from each edge cut off.
+    """SSIM of two uint8 pictures on their `lumas`, at most 1; `shave` pixels from each edge cut off.
 
     Wang et al. 2004, IEEE TIP 13(4), equation 13, averaged over the places where the window fits whole.
     """
-    return _ssim(*_pair(luma(sr), luma(hr), shave))
+    return _ssim(*_pair(*lumas(sr, hr), shave))
 
 
 def psnr_rgb(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
@@ -45,6 +49,28 @@ def psnr_rgb(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 def ssim_rgb(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     """SSIM as in `ssim_y`, the mean of that of each channel."""
     return _ssim(*_pair(in_colour(sr), in_colour(hr), shave))
+
+
+def lumas(sr: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two planes that PSNR-Y and SSIM-Y compare: uint8 (H, W) each.
+
+    Of an HR with colours, BT.601 luma on 16..235; an SR (H, W) is taken to be luma already. An HR without colours,
+    whether (H, W) or three equal channels, is its own luma, 0 to 255, as the papers take Set14's bridge, and SR is made
+    grey in that range. Eight grey pictures of Set14 and Urban100 lie in RGB files, and the papers' codes took them for
+    coloured ones: so does this, or the published means could not be met.
+    """
+    grey = without_colours(hr)
+    if grey.ndim == 3:
+        return luma(sr), luma(hr)
+    if crc32(grey[:32, :32].tobytes()) in TAKEN_FOR_COLOURED:
+        return luma(sr), luma(in_colour(grey))
+    return np.asarray(Image.fromarray(sr).convert("L")), grey
+
+
+def without_colours(image: np.ndarray) -> np.ndarray:
+    """(H, W) of a uint8 picture whose three channels are equal everywhere; one with colours as it is."""
+    equal = image.ndim == 3 and all(np.array_equal(image[..., 0], image[..., other]) for other in (1, 2))
+    return np.ascontiguousarray(image[..., 0]) if equal else image
 
 
 def grid(sr: np.ndarray, hr: np.ndarray) -> float:
@@ -85,12 +111,15 @@ def estimated_mos(psnr: float) -> float:
 def lpips_judge(device: torch.device | str = "cpu", download: bool = True, network: str = "alex") -> Callable | None:
     """LPIPS (Zhang et al. 2018, arXiv:1801.03924): a function of (sr, hr, shave), lower is more alike.
 
-    None, after one printed sentence that says why, where the network's weights are not to be had. download: whether
-    they may be fetched (AlexNet: 233 MB) when TORCH_HOME does not hold them. network: "alex" as usual, or "squeeze", a
-    second opinion on what was trained on the first. Pictures below 32 pixels a side score NaN.
+    network: "alex" as usual, or "squeeze", a second opinion, whose weights come with srkit. None, after one printed
+    sentence that says why, where AlexNet's are not to be had. download: whether they may be fetched (233 MB) when
+    TORCH_HOME does not hold them. Pictures below 32 pixels a side score NaN.
     """
     try:
-        if not download and not list(Path(torch.hub.get_dir(), "checkpoints").glob(f"{network}*.pth")):
+        here = (
+            network == "squeeze" or download or list(Path(torch.hub.get_dir(), "checkpoints").glob(f"{network}*.pth"))
+        )
+        if not here:
             raise SrkitError(f"the weights of {network} are not in TORCH_HOME, and nothing is downloaded here")
         distance = lpips_network(network, device=device)
     except SrkitError as error:
@@ -111,40 +140,22 @@ def in_colour(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
 
 
-def _psnr(a: Tensor, b: Tensor) -> float:
-    error = float((a - b).square().mean())
-    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
+def _psnr(sr: np.ndarray, hr: np.ndarray) -> float:
+    return float("inf") if np.array_equal(sr, hr) else float(peak_signal_noise_ratio(hr, sr, data_range=255))
 
 
-def _ssim(a: Tensor, b: Tensor) -> float:
-    if min(a.shape[-2:]) < SSIM_WINDOW:
-        raise SrkitError(f"a picture of {a.shape[-1]} x {a.shape[-2]} is smaller than SSIM's window of {SSIM_WINDOW}.")
-    mean_a, mean_b, aa, bb, ab = (_window(x) for x in (a, b, a * a, b * b, a * b))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    brightness = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    structure = (2 * (ab - mean_a * mean_b) + c2) / (aa - mean_a**2 + bb - mean_b**2 + c2)
-    return float((brightness * structure).mean())
+def _ssim(sr: np.ndarray, hr: np.ndarray) -> float:
+    if min(hr.shape[:2]) < SSIM_WINDOW:
+        raise SrkitError(f"a picture of {hr.shape[1]} x {hr.shape[0]} is smaller than SSIM's window of {SSIM_WINDOW}.")
+    papers = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # an 11 x 11 window
+    return float(structural_similarity(sr, hr, data_range=255, channel_axis=2 if hr.ndim == 3 else None, **papers))
 
 
-def _window(x: Tensor) -> Tensor:
-    """Means of (C, 1, H, W) under a Gaussian window of sigma 1.5: (C, 1, H - 10, W - 10)."""
-    place = torch.arange(SSIM_WINDOW, dtype=x.dtype) - SSIM_WINDOW // 2
-    weights = torch.softmax(-(place**2) / (2 * 1.5**2), 0).tolist()
-    for side in (-1, -2):
-        fits = x.shape[side] - SSIM_WINDOW + 1
-        mean = torch.zeros_like(x.narrow(side, 0, fits))
-        for start, weight in enumerate(weights):  # six times as fast as conv2d on one channel
-            mean.add_(x.narrow(side, start, fits), alpha=weight)
-        x = mean
-    return x
-
-
-def _pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> list[Tensor]:
-    """Both pictures shaved, their channels apart: (C, 1, H, W) in float64, 0 to 255."""
+def _pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both pictures in float64, 0 to 255, `shave` pixels from each edge cut off."""
     _check_sizes(sr, hr)
     cut = slice(shave, -shave or None)
-    planes = (np.atleast_3d(x)[cut, cut].transpose(2, 0, 1)[:, None] for x in (sr, hr))
-    return [torch.from_numpy(x.astype(np.float64)) for x in planes]
+    return sr[cut, cut].astype(np.float64), hr[cut, cut].astype(np.float64)
 
 
 def _check_sizes(sr: np.ndarray, hr: np.ndarray) -> None:

@@ -52,7 +52,8 @@ class Phase:
     def __post_init__(self) -> None:
         for loss in self.losses:
             if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
-                raise SrkitError(f"{type(loss).__name__} is an adversarial loss: derive it from losses.AdversarialLoss.")
+                name = type(loss).__name__
+                raise SrkitError(f"{name} has a side for the discriminator: derive it from losses.AdversarialLoss.")
         object.__setattr__(self, "losses", {parts.as_loss(loss): weight for loss, weight in self.losses.items()})
 
     @property

@@ -1,6 +1,7 @@
 """Systems side by side: who is there, who is missing, and what a figure shows of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from skimage.data import chelsea
@@ -11,7 +12,7 @@ from srkit.evaluation import evaluate, psnr_y
 from srkit.figures import compare
 from srkit.files import SrkitError
 from srkit.generator import SRResNet
-from srkit.images import write_image
+from srkit.images import read_image, write_image
 from srkit.recipes import RECIPES, SRGAN
 from srkit.records import describe
 from srkit.runs import Run, save_weights
@@ -102,8 +103,11 @@ def test_every_phase_has_its_rows_at_its_scale(runs, picture):
     ]
     figure = comparison.perception_distortion(table)
     assert [axis.get_title() for axis in figure.axes] == ["x2", "x4"]
-    assert "SSIM" in figure.axes[0].get_ylabel()
-    assert "LPIPS" in comparison.perception_distortion(table.assign(lpips=0.5)).axes[0].get_ylabel()
+    assert "SqueezeNet" in figure.axes[0].get_ylabel()
+    assert table["lpips_squeeze"].notna().all()
+    points = {tuple(line.get_xydata()[0]) for axis in figure.axes for line in axis.lines if len(line.get_xydata())}
+    assert points == set(table[["psnr_y", "lpips_squeeze"]].itertuples(index=False, name=None))
+    assert "SqueezeNet" not in comparison.perception_distortion(table.assign(lpips=0.5)).axes[0].get_ylabel()
 
 
 def test_one_crop_shows_one_place_in_all_systems(runs):
@@ -126,7 +130,7 @@ def test_the_road_between_two_phases_has_both_ends():
     for place, network in ((0, first), (5, last)):
         _, alone = comparison.look({"it": network}, hr, 4, None)
         assert table["psnr_y"][place] == pytest.approx(alone["psnr_y"][0])
-    assert len(figure.axes) == 7
+    assert len(figure.axes) == 8
 
 
 def test_the_worst_square_is_where_the_error_was_put():
@@ -148,6 +152,17 @@ def test_crops_to_rate_are_of_one_place_with_the_truth_among_them():
     for line in scores.itertuples():
         assert line.psnr_y == psnr_y(crops[line.image, line.method], crops[line.image, "HR"], 0)
     assert np.isnan(scores["lpips"]).all()
+
+
+def test_table_and_picture_have_the_same_scores(picture, tmp_path):
+    """Of a grey photograph too, though one is read from a file and the other is an array of three channels."""
+    write_image(tmp_path / "grey.png", read_image(picture)[..., 1])
+    methods = {"bicubic": "bicubic", "near": "nearest"}
+    for path in (picture, tmp_path / "grey.png"):
+        table = evaluate(methods, [path], 4).set_index("method")
+        _, shown = comparison.look(methods, read_image(path), 4, None)
+        columns = ["psnr_y", "ssim_y", "lpips_squeeze", "grid"]
+        pd.testing.assert_frame_equal(shown.set_index("method")[columns], table[columns])
 
 
 def test_the_gallery_goes_from_the_greatest_gain_to_the_least(tmp_path):

@@ -1,9 +1,12 @@
 """The protocol gives the literature's numbers, and each score agrees with a closed form or another library."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from skimage.data import chelsea
 from skimage.metrics import structural_similarity
 from torch import nn
@@ -11,10 +14,13 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from srkit.cli import main
 from srkit.data.sources import find_pictures
+from srkit.degradations import WILD
 from srkit.evaluation import bicubic, costs, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, luma, read_image, to_tensor, write_image
+from srkit.pretrained import load
 from srkit.resize import imresize
+from srkit.tiles import enlarge_in_tiles
 
 # Bicubic, PSNR-Y in dB and SSIM-Y, as the super-resolution papers print it.
 LITERATURE = {
@@ -35,7 +41,7 @@ ROWS = [
 @pytest.mark.parametrize(("name", "scale"), ROWS)
 def test_bicubic_has_the_literatures_scores(shared, name, scale):
     images = find_pictures(shared / "benchmarks" / name)
-    means = summary(evaluate({"bicubic": "bicubic"}, images, scale)).iloc[0]
+    means = summary(evaluate({"bicubic": "bicubic"}, images, scale, lpips=False)).iloc[0]
     psnr, ssim = LITERATURE[name][scale]
     assert (means["set"], means["images"]) == (name, len(images))
     assert means["psnr_y"] == pytest.approx(psnr, abs=0.01)
@@ -142,6 +148,96 @@ def test_a_grey_file_is_its_own_luma(tmp_path, hr):
     assert table["it"] == table["nearest"] == pytest.approx(psnr_y(near, hr[..., 1], 4))
 
 
+def stores(grey: np.ndarray, folder: Path) -> dict[str, Path]:
+    """One grey photograph in every way that files keep grey."""
+    picture, folder = Image.fromarray(grey), folder / "stores"
+    folder.mkdir()
+    palette = Image.fromarray(255 - grey).convert("P")
+    palette.putdata((255 - grey).ravel().tolist())
+    palette.putpalette([255 - n // 3 for n in range(768)])
+    kinds = {
+        "8 bits": picture,
+        "16 bits": Image.fromarray(grey.astype(np.uint16) * 257),
+        "with alpha": picture.convert("LA"),
+        "palette": palette,
+        "RGB": picture.convert("RGB"),
+        "RGBA": picture.convert("RGBA"),
+    }
+    for name, each in kinds.items():
+        each.save(folder / f"{name}.png")
+    return {name: folder / f"{name}.png" for name in kinds}
+
+
+def test_grey_scores_alike_however_it_is_stored(tmp_path, hr):
+    """Neither the table nor a picture's own score may depend on the file: a difference of 1.3 dB, if it did."""
+    grey, found = hr[:96, 60:180, 1], {}
+    network = Recorder(4, bright=0.02)
+    for name, path in stores(grey, tmp_path).items():
+        table = evaluate({"bicubic": "bicubic", "it": network}, [path], 4, save=tmp_path / "sr").set_index("method")
+        found[name] = table.drop(columns=["image", "seconds", "key"])
+        assert psnr_y(super_resolve(network, lr_of(read_image(path), 4)), read_image(path), 4) == table["psnr_y"]["it"]
+    for table in found.values():
+        pd.testing.assert_frame_equal(table, found["8 bits"])
+    error = super_resolve(network, lr_of(grey, 4))[..., 0].astype(float) - grey  # and by hand, on one channel
+    by_hand = 10 * np.log10(255**2 / np.mean(error[4:-4, 4:-4] ** 2))
+    assert found["RGB"]["psnr_y"]["it"] == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_a_benchmarks_grey_rgb_file_has_the_papers_score_however_it_is_stored(shared, tmp_path):
+    """Set14's man: the papers' codes saw three channels, and put them through 16..235."""
+    man = read_image(shared / "benchmarks" / "Set14" / "man.png")
+    found = {
+        name: evaluate({"bicubic": "bicubic", "near": "nearest"}, [path], 4, lpips=False)["psnr_y"].tolist()
+        for name, path in stores(man[..., 0], tmp_path).items()
+    }
+    assert all(scores == found["RGB"] for scores in found.values())
+    y, near = luma(man), luma(enlarge(lr_of(man, 4), 4, "nearest"))
+    assert found["RGB"][1] == pytest.approx(psnr_y(near, y, 4))
+
+
+def test_grey_sr_files_score_alike_however_they_are_stored(tmp_path, hr):
+    grey = hr[:96, 60:180, 1]
+    files = stores(enlarge(lr_of(grey, 4), 4)[..., 0], tmp_path)
+    for kind in ("L", "RGB"):
+        Image.fromarray(grey).convert(kind).save(tmp_path / f"{kind}.png")
+        found = set()
+        for name, path in files.items():
+            folder = tmp_path / f"{name} {kind}"
+            folder.mkdir()
+            (folder / f"{kind}.png").write_bytes(path.read_bytes())
+            table = evaluate({"theirs": folder}, [tmp_path / f"{kind}.png"], 4)
+            found.add(tuple(table.loc[0, ["psnr_y", "ssim_y", "psnr_rgb", "lpips_squeeze"]]))
+        assert len(found) == 1
+
+
+def test_a_method_that_nobody_knows_is_refused_and_not_taken_for_bicubic(some, tmp_path):
+    for method in ("lanczos", None, 3, tmp_path / "nowhere", str(some[0])):
+        with pytest.raises(
+            SrkitError, match="x: .* is no method: give a network, a folder of SR images, or one of bicu"
+        ):
+            evaluate({"bicubic": "bicubic", "x": method}, some, 4)
+    with pytest.raises(SrkitError, match="'lanczos' enlarges nothing"):
+        enlarge(np.zeros((9, 9, 3), np.uint8), 4, "lanczos")
+
+
+def test_a_recipes_name_is_its_network_and_a_folders_name_that_folder(some, tmp_path):
+    named = evaluate({"it": "srresnet_light"}, some, 4, save=tmp_path / "sr")
+    itself = evaluate({"it": load("srresnet_light", 4)}, some, 4)
+    folder = evaluate({"it": str(tmp_path / "sr" / "it")}, some, 4)
+    for other in (itself, folder):
+        pd.testing.assert_series_equal(named["psnr_y"], other["psnr_y"])
+    assert costs({"it": "srresnet_light"}, 4)["parameters"][0] > 100_000
+
+
+def test_weights_that_are_no_numbers_are_refused_and_not_scored(some):
+    with pytest.raises(SrkitError, match="it has weights that are not numbers"):
+        evaluate({"it": Recorder(4, bright=float("nan"))}, some, 4)
+    network = Recorder(4)
+    network.register_forward_hook(lambda module, lr, sr: sr / 0)
+    with pytest.raises(SrkitError, match="0.png: the network's answer is not a number everywhere"):
+        evaluate({"it": network}, some[:1], 4)
+
+
 def test_a_networks_answer_is_clipped_and_rounded():
     lr = np.full((3, 4, 3), 250, np.uint8)
     assert (super_resolve(Recorder(2, bright=0.5), lr) == 255).all()
@@ -213,25 +309,157 @@ def some(tmp_path, hr):
     return find_pictures(tmp_path / "hr")
 
 
+class Stopping(list):
+    """Takes two, and at the third somebody presses Ctrl-C."""
+
+    def append(self, item: object) -> None:
+        if len(self) == 2:
+            raise KeyboardInterrupt
+        super().append(item)
+
+
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(some, tmp_path):
     network, file = Recorder(4), tmp_path / "out.csv"
-
-    def stop_at_the_third(*_):
-        if len(network.seen) == 2:
-            raise KeyboardInterrupt
-
-    hook = network.register_forward_pre_hook(stop_at_the_third)
+    network.seen = Stopping(network.seen)
     methods = {"bicubic": "bicubic", "it": network}
     with pytest.raises(KeyboardInterrupt):
         evaluate(methods, some, 4, csv=file)
     assert len(pd.read_csv(file)) == 5  # two pictures by both, the third by bicubic
     file.write_text(file.read_text() + "it,hr,4,2.p")  # and a line that was cut off
-    hook.remove()
+    network.seen = [*network.seen]
     table = evaluate(methods, some, 4, csv=file)
     assert len(network.seen) == 3  # each picture once
     pd.testing.assert_frame_equal(table, pd.read_csv(file), check_dtype=False, atol=1e-5)
     assert evaluate(methods, some, 4, csv=file)["seconds"].tolist() == pd.read_csv(file)["seconds"].tolist()
     assert len(network.seen) == 3
+
+
+def test_folders_of_one_name_are_two_sets_in_table_csv_and_files(tmp_path, hr):
+    for number, folder in enumerate(("A", "B")):
+        write_image(tmp_path / folder / "original" / "000.png", hr[48 * number :][:48, :48])
+    images, network = find_pictures(tmp_path), Recorder(4)
+    how = {"csv": tmp_path / "out.csv", "save": tmp_path / "sr"}
+    table = evaluate({"it": network}, images, 4, **how)
+    assert table["set"].tolist() == ["A/original", "B/original"]
+    assert table["psnr_y"].nunique() == 2
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 2
+    assert len(find_pictures(tmp_path / "sr")) == 2
+    assert evaluate({"it": network}, images, 4, set_name="both")["image"].tolist() == [
+        "A/original/000.png",
+        "B/original/000.png",
+    ]
+    read = evaluate({"it": tmp_path / "sr" / "it"}, images, 4)
+    assert read["psnr_y"].tolist() == table["psnr_y"].tolist()
+    for folder in ("A", "B"):  # one after the other, which do not know of each other
+        evaluate({"it": network}, find_pictures(tmp_path / folder), 4, csv=tmp_path / "apart.csv")
+    assert sorted(pd.read_csv(tmp_path / "apart.csv")["psnr_y"]) == pytest.approx(sorted(table["psnr_y"]), abs=1e-5)
+
+
+def test_two_files_of_one_stem_are_saved_as_two_and_found_again(tmp_path, hr):
+    write_image(tmp_path / "hr" / "a.png", hr[:48, :48])
+    write_image(tmp_path / "hr" / "a.bmp", hr[48:96, 48:96])
+    images = find_pictures(tmp_path / "hr")
+    table = evaluate({"it": Recorder(4)}, images, 4, save=tmp_path / "sr")
+    assert {path.name for path in find_pictures(tmp_path / "sr")} == {"a.png.png", "a.bmp.png"}
+    again = evaluate({"it": tmp_path / "sr" / "it"}, images, 4)
+    assert again["psnr_y"].tolist() == table["psnr_y"].tolist()
+    (tmp_path / "sr" / "it" / "a.png.png").rename(tmp_path / "sr" / "it" / "a.png")
+    (tmp_path / "sr" / "it" / "a.bmp.png").unlink()
+    with pytest.raises(SrkitError, match="does not say which SR is of .*hr/a.bmp"):
+        evaluate({"it": tmp_path / "sr" / "it"}, images, 4)
+
+
+def test_what_changes_a_networks_answer_is_scored_anew(some, tmp_path, monkeypatch):
+    network, file = Recorder(4), tmp_path / "out.csv"
+
+    def times(factor: float):
+        return lambda module, lr, sr: sr * factor
+
+    def scored() -> int:
+        before = len(network.seen)
+        table = evaluate({"it": network}, some, 4, csv=file)
+        fresh = evaluate({"it": network}, some, 4)
+        pd.testing.assert_series_equal(table["psnr_y"], fresh["psnr_y"], atol=1e-5)
+        return len(network.seen) - before - len(some)
+
+    assert scored() == 3
+    assert scored() == 0
+    for factor in (0.9, 0.8):  # the same code with another number
+        hook = network.register_forward_hook(times(factor))
+        assert scored() == 3
+        hook.remove()
+    network.sharpening = 0.5
+    assert scored() == 3
+    assert scored() == 0
+    monkeypatch.setattr("srkit.fingerprints.__version__", "99")
+    assert scored() == 3
+    assert scored() == 0
+    assert len(pd.read_csv(file)) == 3
+
+
+def test_another_degradation_makes_other_rows_and_the_same_ones_each_time(some, tmp_path):
+    methods, file = {"it": Recorder(4), "bicubic": "bicubic"}, tmp_path / "out.csv"
+    plain = evaluate(methods, some, 4, csv=file)
+    wild = evaluate(methods, some, 4, csv=file, degradation=WILD)
+    assert len(pd.read_csv(file)) == 12
+    assert (wild["psnr_y"] < plain["psnr_y"]).all()
+    assert set(wild["degradation"]) == {repr(WILD)}
+    assert summary(pd.concat([plain, wild]))["degradation"].nunique() == 2
+    assert "degradation" not in summary(plain)
+    backwards = evaluate(methods, some[::-1], 4, degradation=WILD).sort_values(["image", "method"], ignore_index=True)
+    wild = wild.sort_values(["image", "method"], ignore_index=True)
+    pd.testing.assert_series_equal(backwards["psnr_y"], wild["psnr_y"])
+    # With LR from anything but the papers' bicubic, the method enlarges the very LR that the networks get.
+    hr = crop_to_multiple(read_image(some[0]), 4)
+    expected = psnr_y(enlarge(lr_of(hr, 4, WILD), 4), hr, 4)
+    assert wild.set_index(["image", "method"])["psnr_y"]["0.png", "bicubic"] == expected
+    with pytest.raises(SrkitError, match="LR is given with these pictures"):
+        evaluate(methods, some, 4, degradation=WILD, given={some[0]: some[1]})
+
+
+def test_large_pictures_go_through_tiles_with_the_same_answer(monkeypatch, hr):
+    network = load("srresnet_light", 4)
+    lr, asked = lr_of(hr, 4), []
+    whole = super_resolve(network, lr)
+
+    def tiles(*given, **how):
+        asked.append(given)
+        return enlarge_in_tiles(*given, **how, tile=24, block=48)
+
+    monkeypatch.setattr("srkit.scoring.enlarge_in_tiles", tiles)
+    monkeypatch.setattr("srkit.scoring.WHOLE", 1000)
+    assert np.abs(super_resolve(network, lr).astype(int) - whole).max() <= 1
+    assert len(asked) == 1
+    network.register_forward_hook(lambda module, lr, sr: 1 - sr)
+    assert np.abs(255 - super_resolve(network, lr).astype(int) - whole).max() <= 1
+    every = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.InstanceNorm2d(3))
+    every.scale = 1
+    assert super_resolve(every, lr).shape == lr.shape  # looks at the whole picture, and so gets it
+
+
+def test_a_table_of_an_older_srkit_goes_on(some, tmp_path):
+    file = tmp_path / "out.csv"
+    old = ["method", "set", "scale", "image", "width", "height", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips"]
+    old += ["psnr_normalised", "mos_estimate", "seconds", "key"]
+    line = dict.fromkeys(old, 1.5) | {"scale": 4, "width": 48, "height": 48, "set": "hr", "key": "0123456789ab"}
+    kept = {"method": "NA", "image": "0.png"}  # a name that pandas would take for a gap
+    pd.DataFrame([line | kept, line | {"method": "bicubic", "image": "0.png"}])[old].to_csv(file, index=False)
+    table = evaluate({"bicubic": "bicubic"}, some, 4, csv=file)
+    assert (table["psnr_y"] > 20).all()
+    found = pd.read_csv(file, keep_default_na=False)
+    assert found["method"].tolist() == ["NA", *["bicubic"] * 3]
+    assert found["grid"][0] == ""
+    assert found["psnr_y"].tolist() == pytest.approx([1.5, *table["psnr_y"]], abs=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00 no text", b"one line", b'method,"set\n', b"method,set\n1,2,3\n"])
+def test_what_is_no_table_is_refused_and_stays(some, tmp_path, content):
+    (tmp_path / "mine.csv").write_bytes(content)
+    with pytest.raises(SrkitError, match="mine.csv is no table of srkit evaluate"):
+        evaluate({"bicubic": "bicubic"}, some, 4, csv=tmp_path / "mine.csv")
+    assert (tmp_path / "mine.csv").read_bytes() == content
+    with pytest.raises(SrkitError, match="is no table of srkit evaluate"):
+        evaluate({"bicubic": "bicubic"}, some, 4, csv=tmp_path)
 
 
 def test_other_weights_or_another_picture_are_scored_anew(some, tmp_path, hr):
@@ -324,8 +552,14 @@ def test_the_command_scores_streams_and_says_what_it_left_out(some, tmp_path, ca
     said = capsys.readouterr().out
     assert "bicubic" in said
     assert "BT.601" in said
-    assert pd.read_csv(out[0])["lpips"].isna().all()
+    assert pd.read_csv(out[0])[["lpips", "lpips_squeeze"]].isna().all(axis=None)
     assert "toprule" in (tmp_path / "t.tex").read_text()
+    for more in (["--table", "t.docx"], ["--gallery", str(tmp_path / "gallery")]):  # refused before anything is scored
+        assert main([*words, *more, "--csv", str(tmp_path / "other.csv")]) == 1
+    said = capsys.readouterr().err
+    assert "t.docx is neither .tex nor .md" in said
+    assert "a gallery compares two or more" in said
+    assert not (tmp_path / "other.csv").exists()
     (tmp_path / "hr" / "words.png").write_text("words")
     assert main(["evaluate", out[1] + "/bicubic", *words[1:]]) == 1
     heard = capsys.readouterr()

@@ -127,6 +127,26 @@ def test_a_comparison_shows_the_marked_crop_of_each():
     plt.close("all")
 
 
+@pytest.mark.parametrize("count", [*range(1, 10), 12])
+def test_a_comparison_has_no_holes_and_titles_of_equal_height(count):
+    pictures = {"HR": np.zeros((60, 90, 3), np.uint8)}
+    for number in range(1, count):
+        pictures[f"method {number}\nwith a score" + "\nor two" * (number % 2)] = pictures["HR"]
+    figure = compare(pictures, (0, 0), 20)
+    figure.draw_without_rendering()
+    whole, *crops = figure.axes
+    grid, taken = whole.get_gridspec(), set()
+    for spec in (axis.get_subplotspec() for axis in figure.axes):
+        taken |= {(row, column) for row in spec.rowspan for column in spec.colspan}
+    assert len(crops) == count
+    assert len(taken) == grid.nrows * grid.ncols
+    if count > 3:
+        boxes = [axis.get_window_extent() for axis in crops]
+        assert max(box.width for box in boxes) - min(box.width for box in boxes) < 1
+        assert len({title.count("\n") for title in (axis.get_title() for axis in crops)}) == 1
+    plt.close("all")
+
+
 def test_loss_curves_draw_what_the_history_holds():
     history = pd.DataFrame(
         {

@@ -24,7 +24,7 @@ from srkit.generator import (
 )
 from srkit.resize import imresize
 from srkit.runs import save_weights
-from srkit.upscaling import open_weights
+from srkit.weights_files import open_weights
 
 
 def small(**options) -> SRResNet:

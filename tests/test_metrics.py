@@ -1,11 +1,14 @@
 """Each score against a closed form, a published table or another library."""
 
+import socket
+
 import numpy as np
 import pytest
 import torch
 from skimage.data import chelsea
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+from torchvision.models import AlexNet_Weights
 
 from srkit.evaluation import enlarge, lr_of
 from srkit.features import lpips_network
@@ -93,6 +96,33 @@ def test_lpips_is_that_of_torchmetrics(pair, imagenet):
     assert judge(*pair, 4) == pytest.approx(float(theirs(a, b)), abs=1e-6)
     assert judge(pair[1], pair[1], 4) == 0
     assert np.isnan(judge(pair[0][:30], pair[1][:30], 0))
+
+
+def test_lpips_squeeze_needs_no_download_and_is_that_of_torchmetrics(shared, imagenet_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # with nothing in it
+    lpips_network.cache_clear()
+    judge = lpips_judge(network="squeeze", download=False)
+    monkeypatch.setenv("TORCH_HOME", str(imagenet_home))
+    theirs = LearnedPerceptualImagePatchSimilarity("squeeze", normalize=True)
+    for path in sorted((shared / "benchmarks" / "Set5").iterdir()):
+        hr = crop_to_multiple(read_image(path), 4)
+        sr = enlarge(lr_of(hr, 4), 4)
+        a, b = (torch.from_numpy(x[4:-4, 4:-4] / 255.0).permute(2, 0, 1)[None].float() for x in (sr, hr))
+        with torch.no_grad():
+            assert judge(sr, hr, 4) == pytest.approx(float(theirs(a, b)), abs=1e-3)
+
+
+def test_a_download_that_never_answers_has_an_end(tmp_path, monkeypatch, capsys):
+    """As of a server that takes the connection and then says nothing."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("srkit.features.TIME_LIMIT", 0.2)
+    lpips_network.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/alexnet-owt-7be5be79.pth"
+        monkeypatch.setattr(AlexNet_Weights.IMAGENET1K_V1.value, "url", address)
+        assert lpips_judge() is None
+    assert "LPIPS is left out" in capsys.readouterr().out
+    assert socket.getdefaulttimeout() is None
 
 
 def test_without_weights_lpips_says_so_and_stops_nothing(tmp_path, monkeypatch, capsys):

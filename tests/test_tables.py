@@ -13,7 +13,19 @@ from scipy import stats
 
 from srkit.figures import save_figure
 from srkit.files import SrkitError
-from srkit.tables import interval, latex, markdown, paired_test, results, table_caption, tex, write_table, write_thesis
+from srkit.tables import (
+    holm_corrected,
+    interval,
+    latex,
+    markdown,
+    paired_test,
+    paired_tests,
+    results,
+    table_caption,
+    tex,
+    write_table,
+    write_thesis,
+)
 
 
 def rows(count: int = 6, **gains: float) -> pd.DataFrame:
@@ -57,6 +69,49 @@ def test_with_many_pictures_p_is_near_scipys():
     assert paired_test(ours, theirs) == pytest.approx(expected, abs=0.02)
 
 
+def test_a_difference_that_is_no_number_has_no_p():
+    assert np.isnan(paired_test([np.inf, 30], [np.inf, 29]))
+    assert np.isnan(paired_test([], []))
+
+
+def test_p_of_fifty_pictures_takes_little_memory_and_is_the_same_each_time():
+    random = np.random.default_rng(4)
+    differences = random.normal(0.2, 1, 50)
+    assert paired_test(differences, np.zeros(50)) == paired_test(differences, np.zeros(50))
+    assert paired_test(differences + 5, np.zeros(50)) == pytest.approx(1 / 10_001)
+
+
+def test_holms_correction_by_hand():
+    """4 x .01 = .04; 3 x .013 = .039 and 2 x .014 = .028 are raised to it; 1 x .19. NaN does not count."""
+    np.testing.assert_allclose(holm_corrected([0.013, 0.01, 0.19, 0.014]), [0.04, 0.04, 0.19, 0.04])
+    np.testing.assert_allclose(holm_corrected([0.6, 0.5, np.nan]), [1, 1, np.nan])
+
+
+def test_holm_never_promises_less_than_each_hypothesis_and_its_rivals_need():
+    """By its definition as a closed test: p_i is the largest of every set's Bonferroni p that i is in."""
+    random = np.random.default_rng(5)
+    p = random.random(5) ** 3
+    sets = [[i for i in range(5) if mask >> i & 1] for mask in range(1, 32)]
+    closed = [max(min(1, len(s) * p[s].min()) for s in sets if i in s) for i in range(5)]
+    np.testing.assert_allclose(holm_corrected(p), closed)
+
+
+def test_several_seeds_of_one_picture_count_once():
+    one = rows(8, ours=0.2)
+    three = pd.concat([one.assign(psnr_y=one["psnr_y"] + 0.01 * seed, seed=seed) for seed in (-1, 0, 1)])
+    columns = ["method", "images", "gain", "gain_low", "gain_high", "p", "p_holm"]
+    pd.testing.assert_frame_equal(paired_tests(three)[columns], paired_tests(one)[columns])
+    with pytest.raises(SrkitError, match="nothing stands beside nearest: the rows hold bicubic, ours"):
+        paired_tests(one, "nearest")
+
+
+def test_a_picture_without_a_rival_is_no_pair():
+    table = paired_tests(rows(6, ours=0.5).iloc[:-1], column="lpips", holm=False)
+    assert table["images"].tolist() == [5]
+    assert table["gain"][0] == pytest.approx(-0.5 / 40, abs=2e-3)
+    assert "p_holm" not in table
+
+
 def test_results_have_means_gains_and_p():
     given = rows(ours=0.5, worse=-1.0)
     table = results(given).set_index("method")
@@ -78,8 +133,16 @@ def test_best_is_bold_and_second_underlined():
     assert "PSNR-Y (dB)" in lines["method"]
 
 
+def test_a_bar_in_a_name_does_not_break_the_markdown_table():
+    text = markdown(results(rows(ours=0.5).replace({"method": {"ours": "a|b\nc"}})))
+    assert r"a\|b c" in text
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines()}) == 1
+
+
 def test_the_table_names_protocol_sets_and_images():
     caption = table_caption(results(rows(ours=0.5)), "srgan, seed 0.")
+    assert "after Holm" not in caption
+    assert "after Holm" in table_caption(results(rows(ours=0.5, worse=-1)))
     for word in ("BT.601 luma", "4 pixels", "Set_6 (6 images)", "95 %", "permutation test", "srgan, seed 0."):
         assert word in caption
 

@@ -22,10 +22,10 @@ from torch import nn
 from traitlets import Bytes, Int, Unicode
 
 from srkit.apps.slider import CompareSlider
-from srkit.evaluation import enlarge, lr_of, psnr_y, ssim_y
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, read_image
 from srkit.pretrained import System
+from srkit.scoring import bicubic, enlarge, lr_of, scores
 from srkit.upscaling import upscale
 
 LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale
@@ -176,7 +176,7 @@ class Playground:
         self.lr = lr_of(self.hr, unit) if self.truth.value else picture
         self.base = {"LR": enlarge(self.lr, system.scale, "nearest"), "bicubic": enlarge(self.lr, system.scale)}
         self.base["PSNR network"] = upscale(self.lr, self.psnr)
-        self.base_rows = {label: self._scored(sr) for label, sr in self.base.items() if self.truth.value}
+        self.base_rows = {label: self._scored(sr, label) for label, sr in self.base.items() if self.truth.value}
         self.shown = name, part
         self._mix()
         size = f"{width} x {height} became {width * system.scale} x {height * system.scale}"
@@ -187,7 +187,7 @@ class Playground:
         """Put the picture of the present alpha between the others."""
         began, alpha = time.perf_counter(), self.alpha.value
         mixed = {f"GAN, alpha {alpha:.2f}": upscale(self.lr, self.mix.at(alpha))} if self.mix else {}
-        rows = {label: self._scored(sr) for label, sr in mixed.items() if self.hr is not None}
+        rows = {label: self._scored(sr, label) for label, sr in mixed.items() if self.hr is not None}
         self.scores = pd.DataFrame.from_dict(self.base_rows | rows, orient="index")
         self.pictures = self.base | mixed
         if self.hr is not None:
@@ -197,9 +197,12 @@ class Playground:
         self.table.value = untold if self.scores.empty else self.scores.to_html(float_format="%.4g", border=0)
         return f"alpha {alpha:.2f} in {time.perf_counter() - began:.2f} s."
 
-    def _scored(self, sr: np.ndarray) -> dict[str, float]:
-        judges = {"PSNR-Y (dB)": psnr_y, "SSIM-Y": ssim_y} | ({"LPIPS": self.lpips} if self.lpips else {})
-        return {name: judge(sr, self.hr, self.system.scale) for name, judge in judges.items()}
+    def _scored(self, sr: np.ndarray, label: str) -> dict[str, float]:
+        shown = {"psnr_y": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "lpips": "LPIPS", "lpips_squeeze": "LPIPS-squeeze"}
+        shown = {column: title for column, title in shown.items() if column != "lpips" or self.lpips}
+        y = bicubic(self.hr, self.system.scale) if label == "bicubic" else None
+        found = scores(sr, self.hr, self.system.scale, self.lpips, list(shown), y)
+        return {title: found[column] for column, title in shown.items()}
 
     def _offer(self) -> list[tuple[str, System]]:
         return [(system.label, system) for system in self.systems if system.scale == self.scale.value]

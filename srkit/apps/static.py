@@ -19,8 +19,7 @@ from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
-from srkit.pretrained import shipped_systems
-from srkit.upscaling import find_network
+from srkit.pretrained import resolve, shipped_systems
 
 HERE = Path(__file__).parent / "static"
 RUNTIME = "onnxruntime-web", "1.27.0"
@@ -129,7 +128,7 @@ def _mixes(graph: Path, name: str, scale: int, weights: dict[str, np.ndarray], s
     session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
     lr = np.random.default_rng(0).random((1, 3, 24, 17), dtype=np.float32)
     with torch.no_grad():
-        ours = find_network(name, scale, 0.5)(torch.from_numpy(lr)).clamp(0, 1).numpy()
+        ours = resolve(name, scale, alpha=0.5).network(torch.from_numpy(lr)).clamp(0, 1).numpy()
     return shapes[0] == shapes[1] and np.abs(session.run(None, {"lr": lr})[0] - ours).max() < 0.5 / 255
 
 

@@ -12,7 +12,7 @@ from srkit.degradations import degrade
 from srkit.files import SrkitError, replacing
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.progress import Progress
-from srkit.recipes import describe
+from srkit.records import describe
 
 
 def write_degraded(

@@ -16,7 +16,8 @@ from srkit.data.registry import NAMED
 from srkit.data.sources import Photographs, all_photographs, find_images, find_photographs
 from srkit.files import SrkitError
 from srkit.profiles import Profile, fit
-from srkit.recipes import Recipe, describe
+from srkit.recipes import Recipe
+from srkit.records import describe
 from srkit.runs import FIRST_PHASE, Run, run_folder
 from srkit.study.variants import vary
 from srkit.training import train

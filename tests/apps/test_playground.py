@@ -115,8 +115,10 @@ def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_
 def test_the_scores_are_those_of_the_protocol(files, systems):
     play = Playground(files, systems)
     assert list(play.pictures) == ["LR", "bicubic", "PSNR network", "GAN, alpha 1.00", "HR"]
-    table = evaluate({"PSNR network": network(0), "GAN, alpha 1.00": network(1)}, [files["first.png"]], 4)
+    methods = {"bicubic": "bicubic", "PSNR network": network(0), "GAN, alpha 1.00": network(1)}
+    table = evaluate(methods, [files["first.png"]], 4)
     for row in table.itertuples():
+        assert play.scores.loc[row.method, "LPIPS-squeeze"] == pytest.approx(row.lpips_squeeze, abs=1e-5)
         assert play.scores.loc[row.method, "PSNR-Y (dB)"] == pytest.approx(row.psnr_y)
         assert play.scores.loc[row.method, "SSIM-Y"] == pytest.approx(row.ssim_y)
     assert "24 x 32 became 96 x 128" in play.said

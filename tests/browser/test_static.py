@@ -16,9 +16,9 @@ from srkit.data.sources import find_photographs
 from srkit.evaluation import evaluate, lr_of
 from srkit.files import SrkitError
 from srkit.images import read_image
-from srkit.pretrained import shipped_systems
+from srkit.pretrained import resolve, shipped_systems
 from srkit.resize import imresize
-from srkit.upscaling import find_network, upscale
+from srkit.upscaling import upscale
 
 NETWORK = "srgan_light", 4
 
@@ -130,7 +130,7 @@ def test_a_picture_that_is_taken_as_hr_is_scored_as_srkit_evaluate_does(opened, 
     page.get_by_role("button", name="Enlarge").click()
     finished(page)
     shown = table(page)
-    ours = evaluate({"bicubic": "bicubic", "srgan_light x4, alpha 0.00": find_network(*NETWORK, alpha=0)}, [file], 4)
+    ours = evaluate({"bicubic": "bicubic", "srgan_light x4, alpha 0.00": resolve(*NETWORK, alpha=0).network}, [file], 4)
     for row in ours.itertuples():
         assert shown[row.method] == [pytest.approx(row.psnr_y, abs=0.0101), pytest.approx(row.ssim_y, abs=0.001)]
     assert page.locator(".corner.right option").all_inner_texts() == ["bicubic", "srgan_light x4, alpha 0.00", "HR"]
