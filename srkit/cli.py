@@ -20,6 +20,7 @@ from srkit.progress import lasting_output
 
 COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
+TEACHING = "Editions and grades"
 KAGGLE = Path("build/kaggle")
 
 program = typer.Typer(
@@ -101,6 +102,10 @@ def doctor() -> None:
 
 @command(COURSE)
 def course(
+    action: Annotated[
+        Literal["run", "build", "grade"], Argument(metavar="[run|build|grade]", help="run the notebooks, or see below")
+    ] = "run",
+    submissions: Annotated[Path | None, Argument(metavar="DIR", help="of grade: a folder of submissions")] = None,
     profile: Profile = "smoke",
     recipe: System = "srgan",
     data: Data = "starter",
@@ -111,8 +116,17 @@ def course(
     set: Annotated[
         list[str] | None, Option(metavar="NAME=VALUE", help="one more parameter of the notebooks; repeatable")
     ] = None,
+    edition: Annotated[Literal["student", "solution", "teacher"], Option(help="of build", rich_help_panel=TEACHING)] = (
+        "student"
+    ),
+    out: Annotated[
+        Path | None, Option(metavar="DIR", help="of build: where the edition goes", rich_help_panel=TEACHING)
+    ] = None,
+    csv: Annotated[
+        Path | None, Option(metavar="FILE", help="of grade: points by exercise", rich_help_panel=TEACHING)
+    ] = None,
 ) -> None:
-    """Run the notebooks in order and check what they made."""
+    """Run the notebooks in order and check what they made; build an edition of them; grade submissions."""
 
 
 @command(NETWORKS)
@@ -165,6 +179,10 @@ def data(
     keep_archive: Annotated[
         bool, Option("--keep-archive", help="keep what was downloaded, below data/archives")
     ] = False,
+    degrade: Annotated[str | None, Option(metavar="NAME", help="write HR and LR pairs of it into --out")] = None,
+    out: Annotated[Path | None, Option(metavar="DIR", help="of --degrade: a new folder")] = None,
+    scale: Annotated[int, Option(min=2, metavar="S", help="of --degrade")] = 4,
+    seed: Seed = 0,
 ) -> None:
     """List the named data sets; fetch, verify or report on one."""
 
@@ -222,6 +240,9 @@ def evaluate(
         Path | None, Option(metavar="DIR", help="keep the SR images, in a folder a method", rich_help_panel=RESULTS)
     ] = None,
     no_lpips: Annotated[bool, Option("--no-lpips", help="leave LPIPS out, which takes longest")] = False,
+    degradation: Annotated[
+        str | None, Option(metavar="NAME", help="how LR is made, as unknown, mild, wild or high_order")
+    ] = None,
     recipe: Annotated[
         str | None, Option(metavar="R", help="what a file of weights is of, or my_recipes.py:NAME of a run's own parts")
     ] = None,
@@ -262,6 +283,10 @@ def upscale(
         int | None, Option(min=1, metavar="N", help="refuse larger pictures (default: 100 million)")
     ] = None,
     force: Annotated[bool, Option("--force", help="write over pictures that are there")] = False,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None, Option(help="default: bf16 on a CPU that is quick at it")
+    ] = None,
+    real: Annotated[bool, Option("--real", help="the network for photographs that are noisy or compressed")] = False,
     runs: Runs = None,
 ) -> None:
     """Enlarge pictures by a trained network."""
@@ -276,6 +301,36 @@ def app(
     upload_mb: Annotated[float, Option(min=0.01, metavar="MB", help="largest file taken")] = 8,
     pixels: Annotated[int, Option(min=256, metavar="N", help="most LR pixels")] = 400_000,
     seconds: Annotated[float, Option(min=0.1, metavar="S", help="longest answer")] = 60,
+    static: Annotated[
+        Path | None, Option(metavar="DIR", help="write a page of plain files that works without a server, and end")
+    ] = None,
     runs: Runs = None,
 ) -> None:
     """Serve notebook 07 as a web page."""
+
+
+@command(NETWORKS)
+def study(
+    action: Annotated[Literal["run", "status", "figures"], Argument(metavar="run|status|figures")],
+    file: Annotated[Path, Argument(metavar="FILE", help="a study's file, as studies/systems.toml")],
+    workers: Annotated[int | None, Option(min=1, metavar="N", help="processes (default: one a core, or a GPU)")] = None,
+    part: Annotated[str | None, Option(metavar="K/N", help="one share of the runs; copy the folders together")] = None,
+    slurm: Annotated[str | None, Option(metavar="OPTIONS", help="partition=gpu,time=8:00:00: an array of jobs")] = None,
+    device: Device = None,
+    runs: NewRuns = None,
+    figures: Annotated[Path | None, Option(metavar="DIR", help="default: figures/STUDY")] = None,
+) -> None:
+    """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
+
+
+@command(NETWORKS)
+def export(
+    network: Annotated[str, Argument(metavar="RUN|NAME", help="a run's folder, or a recipe's name")],
+    onnx: Annotated[Path | None, Option(metavar="FILE", help="write one ONNX file")] = None,
+    hub: Annotated[Path | None, Option(metavar="DIR", help="write a folder for Hugging Face")] = None,
+    scale: Annotated[int, Option(min=2, metavar="S", help="of a name")] = 4,
+    phase: Annotated[str | None, Option(metavar="P", help="psnr or gan (default: the last)")] = None,
+    licence: Annotated[str | None, Option(metavar="L", help="of the weights, as mit")] = None,
+    runs: Runs = None,
+) -> None:
+    """A network for other programs."""

@@ -28,7 +28,11 @@ def check(options: SimpleNamespace) -> int:
     return int(any(each.state == FAIL for each in findings))
 
 
-def course(options: SimpleNamespace) -> None:
+def course(options: SimpleNamespace) -> int | None:
+    if options.action == "grade":
+        return _grade(options)
+    if options.action == "build":
+        return _build(options)
     from srkit.course.runner import run_course
 
     file, colon, name = options.recipe.rpartition(":")
@@ -54,6 +58,49 @@ def course(options: SimpleNamespace) -> None:
         print(f"  figures    {files[0].parent}")
     print(f"  notebooks  {done[0].executed.parent}")
     print("  by hand    make lab, and start with 00_start_here")
+
+
+def _build(options: SimpleNamespace) -> None:
+    from srkit.course.editions import build
+
+    if not options.out:
+        raise SrkitError("where does the edition go? Name a folder with --out.")
+    print(*build(options.edition, options.out), sep="\n")
+
+
+def _grade(options: SimpleNamespace) -> int:
+    from srkit.course.grading import grade
+
+    if not options.submissions:
+        raise SrkitError("where are the submissions? Name their folder: srkit course grade FOLDER.")
+    table = grade(options.submissions, options.csv)
+    print(table.to_string(index=False))
+    return 0
+
+
+def study(options: SimpleNamespace) -> int:
+    from srkit.study.__main__ import run, show_status
+    from srkit.study.report import redraw
+
+    file, runs = options.file, options.runs
+    if options.action == "status":
+        return show_status(file, runs)
+    if options.action == "figures":
+        print(*redraw(file, options.figures), sep="\n")
+        return 0
+    return run(file, options.workers, options.part, options.device, runs, options.figures, options.slurm)
+
+
+def export(options: SimpleNamespace) -> None:
+    from srkit.export import export_hub, export_onnx
+
+    if not (options.onnx or options.hub):
+        raise SrkitError("export writes what you name: give --onnx FILE, or --hub DIR.")
+    how = {"scale": options.scale, "phase": options.phase, "runs": _runs(options)}
+    if options.onnx:
+        print(export_onnx(options.network, options.onnx, **how))
+    if options.hub:
+        print(export_hub(options.network, options.hub, **how, licence=options.licence))
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -106,6 +153,7 @@ def evaluate(options: SimpleNamespace) -> int:
 
     from srkit.comparison import check_gallery, gallery
     from srkit.data.sources import find_images
+    from srkit.degradations import find_degradation
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.pretrained import resolve
@@ -135,6 +183,7 @@ def evaluate(options: SimpleNamespace) -> int:
         csv=options.csv,
         problems=problems,
         given=given,
+        degradation=find_degradation(options.degradation or "bicubic"),
     )
     means = summary(table).merge(costs(methods, options.scale)).dropna(axis="columns", how="all")
     print(means.round(4).to_string(index=False, na_rep=""))
@@ -162,6 +211,14 @@ def data(options: SimpleNamespace) -> int:
     elif options.report or options.against:
         for what, words in report(name, options.against or []):
             print(f"{what:26}  {words}")
+    elif options.degrade:
+        from srkit.data.degraded import write_degraded
+        from srkit.degradations import find_degradation
+
+        if not options.out:
+            raise SrkitError("where do the pairs go? Name a new folder with --out.")
+        degradation = find_degradation(options.degrade)
+        print(write_degraded(all_photographs(name), options.out, degradation, options.scale, options.seed))
     elif options.verify:
         problems = [problem for folder in folders(name) for problem in verify(folder)]
         print(*problems or [f"{name}: every picture is as it was fetched"], sep="\n")
@@ -194,6 +251,11 @@ def kaggle(options: SimpleNamespace) -> None:
 def app(options: SimpleNamespace) -> None:
     from srkit.apps.page import serve
 
+    if options.static:
+        from srkit.apps.static import build_static
+
+        print(build_static(options.static))
+        return
     settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
     if options.runs and not options.runs.is_dir():
         raise SrkitError(f"{options.runs} is no folder of runs: check the name, or leave --runs out.")
@@ -208,9 +270,12 @@ def upscale(options: SimpleNamespace) -> int:
 
     if options.weights and not options.weights.expanduser().is_file():
         raise SrkitError(f"{options.weights} is not there: give a file of weights.")
-    what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or "srresnet_light", None)
+    if options.real and (options.weights or options.recipe):
+        raise SrkitError("--real names a network, and so do --recipe and --weights: choose one of them.")
+    usual = "real_light_gan" if options.real else "srresnet_light"
+    what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or usual, None)
     network = resolve(what, options.scale, _runs(options), alpha=options.alpha, recipe=recipe).network
-    names = ("sharpen", "ensemble", "tile", "device", "force")
+    names = ("sharpen", "ensemble", "tile", "device", "force", "precision")
     more = {name: getattr(options, name) for name in names} | {
         "max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels
     }
