@@ -114,7 +114,7 @@ def test_a_picture_is_enlarged_as_srkit_upscale_does(height, width, alpha, opene
     if alpha:
         set_alpha(page, alpha)
         page.get_by_text("The middle of the picture").wait_for()
-    sr, ours = enlarged(page), upscale(lr, *NETWORK, alpha=alpha)
+    sr, ours = enlarged(page), upscale(lr, *NETWORK, alpha=alpha, precision="fp32")
     assert page.saved == f"cat_srgan_light_x4_alpha_{alpha:.2f}.png"
     assert np.abs(sr.astype(int) - ours).max() <= 1
     assert page.get_by_role("slider", name="").count() or page.locator(".srkit-slider .handle").is_visible()
@@ -190,7 +190,7 @@ def test_stop_in_the_middle_and_another_picture_after_it(opened, photograph, tmp
     assert drawn == 255, "the first tile is not seen"
     small = photograph[:20, :20]
     give(page, written(tmp_path, small, "small.png"))
-    assert np.abs(enlarged(page).astype(int) - upscale(small, *NETWORK, alpha=0)).max() <= 1
+    assert np.abs(enlarged(page).astype(int) - upscale(small, *NETWORK, alpha=0, precision="fp32")).max() <= 1
     assert page.problems == []
 
 
@@ -203,7 +203,7 @@ def test_offline_after_the_first_load_and_then_with_threads(opened, photograph, 
     assert page.evaluate("crossOriginIsolated")
     lr = photograph[:30, :40]
     give(page, written(tmp_path, lr))
-    assert np.abs(enlarged(page).astype(int) - upscale(lr, *NETWORK, alpha=0)).max() <= 1
+    assert np.abs(enlarged(page).astype(int) - upscale(lr, *NETWORK, alpha=0, precision="fp32")).max() <= 1
     assert page.problems == []
 
 
