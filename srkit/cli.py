@@ -3,42 +3,35 @@
 A command is declared here, its words and its help; the function of the same name in `srkit.commands` does it.
 """
 
-import functools
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Literal
 
-import typer
 from typer import Argument, Option
 
-from srkit import commands
-from srkit.files import SrkitError
-from srkit.progress import lasting_output
-
-COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
-GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
-TEACHING = "Editions and grades"
-KAGGLE = Path("build/kaggle")
-
-program = typer.Typer(
-    help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from srkit.cli_base import (
+    COURSE,
+    GOING_ON,
+    KAGGLE,
+    NETWORKS,
+    PICTURES,
+    RESULTS,
+    SIZES,
+    TEACHING,
+    Data,
+    Device,
+    NewRuns,
+    Only,
+    Profile,
+    Runs,
+    Seed,
+    System,
+    command,
+    program,
+    settings,
 )
-settings = SimpleNamespace(debug=False)
-
-Profile = Annotated[str, Option(metavar="P", help="smoke, laptop or gpu")]
-Seed = Annotated[int, Option(min=0, max=2**32 - 1, metavar="N", help="seed of all that is random")]
-Data = Annotated[str, Option(metavar="D", help="a named set or a folder")]
-NewRuns = Annotated[Path | None, Option(metavar="DIR", help="where runs go (default: the project's runs/)")]
-Runs = Annotated[Path | None, Option(metavar="DIR", help="where runs are (default: the project's runs/)")]
-System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
-Only = Annotated[str | None, Option(metavar="03,05", help="these notebooks alone, by number or name")]
-Device = Annotated[str | None, Option(metavar="D", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")]
+from srkit.progress import lasting_output
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,38 +54,6 @@ def _run(words: list[str]) -> int:
             raise
         return left.code or 0
     return 0
-
-
-def command(group: str) -> Callable:
-    """Declare a command: its options are the signature's, its help the docstring's; srkit.commands has the work."""
-
-    def declare(declared: Callable) -> Callable:
-        @functools.wraps(declared)
-        def run(**options: object) -> None:
-            raise typer.Exit(_status(getattr(commands, declared.__name__), options))
-
-        return program.command(rich_help_panel=group)(run)
-
-    return declare
-
-
-def _status(work: Callable, options: dict[str, object]) -> int:
-    """Do the work of a command; an error is one sentence on stderr."""
-    try:
-        for name, value in options.items():
-            if value == "":
-                raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
-        return work(SimpleNamespace(**options)) or 0
-    except SrkitError as error:
-        if settings.debug:
-            raise
-        print(f"srkit: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        if settings.debug:
-            raise
-        print(f"srkit: {str(stop) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
-        return 130
 
 
 @command(COURSE)

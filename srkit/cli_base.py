@@ -1,0 +1,68 @@
+"""What all commands are declared with: their groups, the options that several have, and how an error is told."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from srkit import commands
+from srkit.files import SrkitError
+
+COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
+GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
+TEACHING = "Editions and grades"
+KAGGLE = Path("build/kaggle")
+
+program = typer.Typer(
+    help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+settings = SimpleNamespace(debug=False)
+
+Profile = Annotated[str, Option(metavar="P", help="smoke, laptop or gpu")]
+Seed = Annotated[int, Option(min=0, max=2**32 - 1, metavar="N", help="seed of all that is random")]
+Data = Annotated[str, Option(metavar="D", help="a named set or a folder")]
+NewRuns = Annotated[Path | None, Option(metavar="DIR", help="where runs go (default: the project's runs/)")]
+Runs = Annotated[Path | None, Option(metavar="DIR", help="where runs are (default: the project's runs/)")]
+System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
+Only = Annotated[str | None, Option(metavar="03,05", help="these notebooks alone, by number or name")]
+Device = Annotated[str | None, Option(metavar="D", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")]
+
+
+def command(group: str) -> Callable:
+    """Declare a command: its options are the signature's, its help the docstring's; srkit.commands has the work."""
+
+    def declare(declared: Callable) -> Callable:
+        @functools.wraps(declared)
+        def run(**options: object) -> None:
+            raise typer.Exit(_status(getattr(commands, declared.__name__), options))
+
+        return program.command(rich_help_panel=group)(run)
+
+    return declare
+
+
+def _status(work: Callable, options: dict[str, object]) -> int:
+    """Do the work of a command; an error is one sentence on stderr."""
+    try:
+        for name, value in options.items():
+            if value == "":
+                raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
+        return work(SimpleNamespace(**options)) or 0
+    except SrkitError as error:
+        if settings.debug:
+            raise
+        print(f"srkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        if settings.debug:
+            raise
+        print(f"srkit: {str(stop) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
+        return 130

@@ -1,0 +1,104 @@
+"""What a recipe declares, and what it refuses: Recipe, and the Phases of its training."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from srkit import generator as generators
+from srkit import parts
+from srkit.degradations import BICUBIC
+from srkit.discriminator import check_crop
+from srkit.files import SrkitError
+from srkit.losses import AdversarialLoss
+from srkit.parts import options
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training. losses: each with its weight; an adversarial one among them brings in the discriminator.
+
+    lr: learning rate of both networks, or of the generator where d_lr gives the discriminator's own (two time scales:
+    Heusel et al. 2017, arXiv:1706.08500). schedule: "constant"; "step", a tenth of lr from the middle on; "cosine",
+    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the
+    losses but for the adversarial one compare with HR after an unsharp mask, `srkit.high_order.crisp`.
+    """
+
+    name: Literal["psnr", "gan"]
+    steps: int
+    losses: Mapping[Any, float]
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    clip: float | None = None
+    d_lr: float | None = None
+    crisp: bool = False
+
+    def __post_init__(self) -> None:
+        for loss in self.losses:
+            if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
+                name = type(loss).__name__
+                raise SrkitError(f"{name} has a side for the discriminator: derive it from losses.AdversarialLoss.")
+        object.__setattr__(self, "losses", {parts.as_loss(loss): weight for loss, weight in self.losses.items()})
+
+    @property
+    def adversarial(self) -> AdversarialLoss | None:
+        """The adversarial loss, or None."""
+        return next((loss for loss in self.losses if isinstance(loss, AdversarialLoss)), None)
+
+    @property
+    def discriminator_lr(self) -> float:
+        """The learning rate of the discriminator."""
+        return self.lr if self.d_lr is None else self.d_lr
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One super-resolution system. Sizes are in pixels of HR; generator and discriminator are built when asked for.
+
+    generator: called with scale; discriminator: called with crop. Either may be a class of your own: `srkit.parts` says
+    what it must offer. degradation: how LR is made of HR. sharpen: amount of
+    unsharp mask after the network, 0 for none. ema: decay of the running mean of the generator's weights, which is what
+    gets evaluated and kept; 0 for none. reported: what the system's own page or paper says, on its own images.
+    Raises SrkitError, when it is made, where its parts do not fit together.
+    """
+
+    name: str
+    about: str
+    cite: str
+    generator: Callable[..., nn.Module]
+    phases: tuple[Phase, ...]
+    discriminator: Callable[..., nn.Module] | None = None
+    degradation: Any = BICUBIC
+    scale: int = 4
+    crop: int = 96
+    batch: int = 16
+    sharpen: float = 0.0
+    ema: float = 0.999
+    reported: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scale not in generators.SCALES:
+            good = ", ".join(map(str, generators.SCALES))
+            raise SrkitError(f"{self.name}: a {self.scale}-fold scale is not built: choose one of {good}.")
+        if self.crop % self.scale:
+            raise SrkitError(f"{self.name}: a crop of {self.crop} pixels is not a multiple of the scale {self.scale}.")
+        parts.check_name(self.name)
+        object.__setattr__(self, "generator", parts.as_partial(self.generator, self.name, "generator"))
+        judge = {}
+        if self.discriminator is not None:
+            object.__setattr__(self, "discriminator", parts.as_partial(self.discriminator, self.name, "discriminator"))
+            judge = options(self.discriminator)
+            if not parts.origin(self.discriminator.func):
+                check_crop(self.crop, judge["channels"])
+        for phase in self.phases:
+            if phase.adversarial and self.discriminator is None:
+                raise SrkitError(
+                    f"{self.name}: the adversarial loss in phase {phase.name} needs a discriminator: name one."
+                )
+            if phase.adversarial and phase.adversarial.penalty and judge.get("norm") == "batch":
+                raise SrkitError(
+                    f"{self.name}: a gradient penalty is on each picture alone, and batch norm mixes them: "
+                    "give the critic instance norm."
+                )
