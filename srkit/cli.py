@@ -13,7 +13,6 @@ from typer import Argument, Option
 from srkit.cli_base import (
     COURSE,
     GOING_ON,
-    KAGGLE,
     NETWORKS,
     PICTURES,
     RESULTS,
@@ -103,6 +102,10 @@ def train(
     accumulate: Annotated[
         int, Option(min=1, metavar="N", help="take each batch in N pieces: less memory", rich_help_panel=SIZES)
     ] = 1,
+    white: Annotated[
+        int | None, Option(min=1, metavar="N", help="largest value of 10 or 12 bits in 16-bit files")
+    ] = None,
+    tensorboard: Annotated[bool, Option("--tensorboard", help="mirror the history for TensorBoard")] = False,
     device: Device = None,
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"] | None, Option(help="default: a GPU's quick 16 bits; fp32 on a CPU")
@@ -151,7 +154,7 @@ def data(
 @command(COURSE)
 def kaggle(
     what: Annotated[Literal["build", "push", "badges"], Argument(metavar="build|push|badges")],
-    out: Annotated[Path, Option(metavar="DIR", help="where the kernels go")] = KAGGLE,
+    out: Annotated[Path, Option(metavar="DIR", help="where the kernels go")] = Path("build/kaggle"),
     user: Annotated[str | None, Option(metavar="NAME", help="your name on Kaggle")] = None,
     profile: Profile = "gpu",
     recipe: System = "srgan",

@@ -16,7 +16,6 @@ from srkit.files import SrkitError
 COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
 TEACHING = "Editions and grades"
-KAGGLE = Path("build/kaggle")
 
 program = typer.Typer(
     help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",

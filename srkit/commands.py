@@ -69,6 +69,8 @@ def train(options: SimpleNamespace) -> None:
         force=options.force,
         device=options.device and _device(options.device),
         perceptual_weights=options.perceptual_weights,
+        white=options.white,
+        tensorboard=options.tensorboard,
     )
     if distributed.rank() > 0:  # under torchrun one process speaks for all
         return

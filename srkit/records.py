@@ -1,7 +1,7 @@
 """How a recipe is written into a run's record, and its generator built from there again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, parts.OwnLoss):
         return describe(thing.loss)
     if is_dataclass(thing):
-        return _named(type(thing)) | asdict(thing)
+        return _named(type(thing)) | {key: describe(value) for key, value in vars(thing).items()}
     return _named(type(thing)) | {
         key: value for key, value in vars(thing).items() if isinstance(value, str | int | float)
     }

@@ -15,7 +15,8 @@ from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
 from srkit.images import to_image
 from srkit.pretrained import load
-from srkit.recipes import RECIPES, Recipe, describe
+from srkit.recipes import RECIPES, Recipe
+from srkit.records import describe
 from srkit.runs import Run, save_weights
 from srkit.upscaling import upscale
 
@@ -194,7 +195,7 @@ def test_a_runs_folder_states_no_licence_that_nobody_gave(sharp_run, tmp_path):
 def test_a_name_means_ones_own_run_first(sharp_run, tmp_path):
     network, card = open_with_card("mine", 2, runs=sharp_run.folder.parent)
     assert card["seed"] == 7
-    assert torch.equal(network.head[0].weight, sharp_run.generator().head[0].weight)
+    assert torch.equal(network.network.head[0].weight, sharp_run.generator().network.head[0].weight)
     with pytest.raises(SrkitError, match="there are no weights of mine x2"):
         open_with_card("mine", 2)
     with pytest.raises(SrkitError, match="nothing is known of a bare network"):

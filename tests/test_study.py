@@ -19,7 +19,8 @@ from srkit.degradations import WILD
 from srkit.files import SrkitError
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
-from srkit.recipes import RECIPES, describe
+from srkit.recipes import RECIPES
+from srkit.records import describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one
 from srkit.study.__main__ import main
