@@ -10,8 +10,9 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from srkit import degradations, discriminator, generator, losses
+from srkit.declarations import Phase, Recipe
 from srkit.files import SrkitError
-from srkit.recipes import Phase, Recipe, options
+from srkit.parts import options
 
 FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
 
