@@ -20,8 +20,8 @@ from srkit.runs import Run, check_finite, find_runs, load_weights
 from srkit.weights_files import SUFFIXES, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
-INTERPOLATIONS = ("bicubic", "nearest")
-SHIPPED = " (shipped)"
+BEST = "srgan_light"  # of what srkit ships, the system that is shown first
+INTERPOLATIONS, SHIPPED = ("bicubic", "nearest"), " (shipped)"
 What = str | Path | Recipe | nn.Module
 
 
@@ -133,8 +133,9 @@ def find_systems(runs: Path | str, first: str = "") -> list[System]:
     ours = _shipped()
     begun = [(system.scale, system.psnr.args) for system in ours if system.gan]
     ours = [system for system in ours if system.gan or (system.scale, system.psnr.args) not in begun]
-    systems = [*filter(_opens, _trained(runs)), *_public(Path(runs)), *sorted(ours, key=lambda system: -system.scale)]
-    return sorted(systems, key=lambda s: (s.smoke, s.label.endswith(SHIPPED), s.name != first))
+    ours.sort(key=lambda system: (-system.scale, system.name != BEST))
+    mine = sorted([*filter(_opens, _trained(runs)), *_public(Path(runs))], key=lambda s: s.name != first)
+    return sorted([*mine, *ours], key=lambda s: s.smoke)
 
 
 def _found(
@@ -293,8 +294,7 @@ def shipped_systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
     firsts = {task(card): card for card in shipped() if card["phase"] == "psnr"}
     for card in shipped():
         phases = found.setdefault((card["recipe"]["name"], card["scale"]), {})
-        first = firsts.get(task(card))
-        if first:
+        if first := firsts.get(task(card)):
             phases["psnr"] = first
         phases[card["phase"]] = card
     return found

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    tiny = replace(PROFILES["smoke"], psnr_steps=2, channels=4, blocks=1, validate_on=(1, 48))
+    tiny = replace(PROFILES["smoke"], name="tiny", psnr_steps=2, channels=4, blocks=1, validate_on=(1, 48))
     return train("srresnet", tiny, runs=tmp_path_factory.mktemp("runs"))
 
 

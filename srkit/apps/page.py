@@ -45,6 +45,7 @@ def serve(
     config.Voila.config_file_paths = []  # a voila.py of the current folder is nobody's order
     config.Voila.update(ip=host, port=port, port_retries=0, open_browser=False, root_dir=str(notebook.parent))
     config.Voila.tornado_settings = {"websocket_max_message_size": int(upload * 1e6) + 1_000_000}
+    config.VoilaConfiguration.extension_denylist = ["@jupyter/nbgrader"]  # it wants a JupyterLab around it
     config.VoilaConfiguration.update(
         prelaunch_hook=prepare,
         multi_kernel_manager_class=_places(sessions),
