@@ -61,7 +61,7 @@ course: setup
 
 test: setup
 	@cd $(root) && .venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && \
-	exec .venv/bin/python -m pytest $(PYTEST)
+	exec .venv/bin/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 # Every ">=" of pyproject.toml is made "==", in an environment of its own.
 test-lowest: setup

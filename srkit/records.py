@@ -23,9 +23,7 @@ def describe(thing: Any) -> Any:
         return _named(thing.func) | {key: describe(value) for key, value in thing.keywords.items()}
     if isinstance(thing, Phase):
         losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: getattr(thing, key) for key in ("name", "steps", "lr", "betas", "schedule", "clip")} | {
-            "losses": losses
-        }
+        return {key: describe(value) for key, value in vars(thing).items()} | {"losses": losses}
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if thing is None or isinstance(thing, str | int | float):

@@ -260,7 +260,8 @@ def _what_matters(record: Any) -> Any:
     """What a record says of the result: not a recipe's words, nor where a part of one's own lies and reads like."""
     if isinstance(record, dict):
         words = {"from", *(WORDS if "generator" in record else ())}
-        return {key: _what_matters(value) for key, value in record.items() if key not in words}
+        said = {key: value for key, value in record.items() if value is not None and value is not False}
+        return {key: _what_matters(value) for key, value in said.items() if key not in words}
     return [_what_matters(each) for each in record] if isinstance(record, list) else record
 
 

@@ -18,7 +18,7 @@ import yaml
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
-PROGRAMS |= {"furo", "jinja2", "myst-nb", "playwright", "tensorboard", "voila"}
+PROGRAMS |= {"pytest-xdist", "furo", "jinja2", "myst-nb", "playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "ipython": "IPython", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
 
 

@@ -172,3 +172,13 @@ def test_every_recipe_trains_under_smoke_goes_on_where_it_stopped_is_reloaded_an
     if len(phases) == 2:
         first, last = (run.generator(phase).state_dict().values() for phase in phases)
         assert any(not torch.equal(a, b) for a, b in zip(first, last, strict=True))
+
+
+@pytest.mark.parametrize("field", ["steps", "lr", "betas", "schedule", "clip", "d_lr", "crisp", "losses"])
+def test_a_record_tells_two_phases_apart_whatever_differs(field):
+    other = {"steps": 7, "lr": 0.5, "betas": (0.1, 0.2), "schedule": "cosine", "clip": 0.3, "d_lr": 0.25, "crisp": True}
+    other["losses"] = {Perceptual(): 1.0}
+    phase = RECIPES["srgan"].phases[1]
+    changed = replace(phase, **{field: other[field]})
+    assert describe(changed) != describe(phase)
+    assert set(describe(phase)) == set(vars(phase)), "a field is not recorded"
