@@ -45,7 +45,7 @@ setup:
 	fi; \
 	echo 'Installing srkit into .venv: a few minutes, up to 6 GB with the GPU libraries of torch.'; \
 	rm -f .venv/installed; mkdir -p .venv/no-links && \
-	PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[app,dev,kaggle]' || { \
+	PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[app,dev,export,kaggle,models]' || { \
 	  echo 'The installation stopped: mend what pip says above and run the same command again.' >&2; exit 1; }; \
 	.venv/bin/python -c 'import torchvision' || { \
 	  echo 'torch and torchvision do not fit each other: look for a wheel folder or extra index in "pip config list", delete .venv, and run the same command again.' >&2; exit 1; }; \
@@ -68,7 +68,7 @@ test-lowest: setup
 	@cd $(root) && .venv/bin/python -m venv --clear .venv-lowest && mkdir .venv-lowest/no-links && \
 	.venv/bin/python -c 'import re, tomllib; print(*re.findall(r"[\w-]+==[\d.]+", str(tomllib.load(open("pyproject.toml", "rb"))["project"]).replace(">=", "==")), sep="\n")' > .venv-lowest/lowest.txt && \
 	PIP_FIND_LINKS=.venv-lowest/no-links .venv-lowest/bin/python -m pip install --disable-pip-version-check \
-	  -c .venv-lowest/lowest.txt -e '.[app,dev,kaggle]' && \
+	  -c .venv-lowest/lowest.txt -e '.[app,dev,export,kaggle,models]' && \
 	exec .venv-lowest/bin/python -m pytest $(PYTEST)
 
 lab: setup

@@ -32,7 +32,7 @@ from srkit.study.work import finished
 
 LINES = 200  # that a history is thinned to
 CROP = 96  # pixels of HR
-SCORES = ["psnr_y", "ssim_y", "lpips"]
+SCORES = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze"]
 COLUMNS = ["system", "seed", "phase", "task", "set", "image", *SCORES]
 KEPT = ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision", "seconds")
 
