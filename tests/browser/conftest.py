@@ -71,7 +71,7 @@ def drag(page, start: tuple[float, float], end: tuple[float, float]) -> None:
     page.mouse.move(*start)
     page.mouse.down()
     page.mouse.move(*((a + b) / 2 for a, b in zip(start, end, strict=True)))
-    page.mouse.move(*end)
+    page.mouse.move(*end, steps=3)
     page.mouse.up()
 
 
