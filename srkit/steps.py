@@ -263,7 +263,6 @@ def learning_rate(phase: Phase, step: int) -> float:
 
 def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network through torch.compile; where there is no compiler it runs as it is, after a warning."""
-    import torch._dynamo  # slow to import, and not needed under smoke
+    from torch._dynamo import config  # slow to import, and not needed under smoke
 
-    torch._dynamo.config.suppress_errors = True
-    return torch.compile(network)
+    return config.patch(suppress_errors=True)(torch.compile(network).__call__)

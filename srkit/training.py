@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from srkit import __version__, distributed
 from srkit.checking import require
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
-from srkit.evaluation import enlarge, psnr_y, super_resolve
 from srkit.files import SrkitError, check_numbers
 from srkit.health import FEW, TRY, findings
 from srkit.images import write_image
@@ -28,6 +28,7 @@ from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import describe, sources
 from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, load_weights, run_folder, save_weights
+from srkit.scoring import enlarge, judged
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
 
@@ -91,10 +92,9 @@ def train(
         return run
     if "parts" in config:  # of one's own: what cannot work is said here, and not after an hour
         require(recipe)
-    for phase in recipe.phases:  # missing VGG weights stop the run here, not when the phase begins
-        for loss in phase.losses:
-            if hasattr(loss, "ready"):  # a loss of one's own may be a plain function
-                loss.ready(device)
+    for loss in [loss for phase in recipe.phases for loss in phase.losses]:
+        if hasattr(loss, "ready"):  # missing VGG weights stop the run here; a loss of one's own may be a plain function
+            loss.ready(device)
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
     patches = Patches(
         images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr, photographs.white
@@ -161,15 +161,14 @@ class Trainer:
                     break
             if self.board:
                 self.board.close()
-            if stop.is_set() and self.step < self.last:
-                raise Interrupted(self.how_to_go_on())
+        if stop.is_set() and self.step < self.last:
+            raise Interrupted(self.how_to_go_on())
 
     def _train(
         self, phase: Phase, start: int, reader: ThreadPoolExecutor, asked: Callable, on_log: Callable | None
     ) -> bool:
         end, logged, halt = start + phase.steps, (self.step, self.seconds), False
-        bar = Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start)
-        with bar:
+        with Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start) as bar:
             while self.step < end and not halt:
                 began, note = time.perf_counter(), None
                 lr, hr = self.coming.result()
@@ -215,14 +214,18 @@ class Trainer:
 
         The first SR goes to samples/.
         """
-        scores = []
+        columns, found = ("psnr_y", "grid"), []
         for number, (hr, lr) in enumerate(self.valid):
-            sr = super_resolve(self.learner.ema, lr)
-            score = {"psnr_y": psnr_y(sr, hr, self.recipe.scale), "grid": grid(sr, hr)}
-            scores.append(score | {"grid_bicubic": grid(enlarge(lr, self.recipe.scale), hr)})
+            sr, score = judged(self.learner.ema, hr, self.recipe.scale, lr=lr, columns=columns)
+            found.append([score[name] for name in columns])
             if number == 0:
                 write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
-        return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+        return dict(zip(columns, np.mean(found, axis=0).tolist(), strict=True)) | self.bicubic
+
+    @cached_property
+    def bicubic(self) -> dict[str, float]:
+        """What `validate` compares the grid with; the same at each validation."""
+        return {"grid_bicubic": float(np.mean([grid(enlarge(lr, self.recipe.scale), hr) for hr, lr in self.valid]))}
 
     def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
         """Write a line of the history; after a validation, returns the score and what looks ill."""
@@ -258,10 +261,10 @@ class Trainer:
             self.run.clear_unfinished()
             if not state:
                 self.run.cut_history(first.steps if shared.exists() else 0)
+        if not state and shared.exists():
+            load_weights(self.learner.ema, shared)
+            self.step = first.steps
         if not state:
-            if shared.exists():
-                load_weights(self.learner.ema, shared)
-                self.step = first.steps
             return
         ends = np.cumsum([phase.steps for phase in self.recipe.phases])
         try:

@@ -112,7 +112,7 @@ def test_a_step_as_one_graph_trains_as_the_plain_one(name, precision):
     plain, graph = trained(False), trained(True)
     assert graph.graphs
     assert int(graph.averaged) == int(plain.averaged)
-    allowed = 0.5 if chance or precision == "bf16" else 0.15  # of how far the weights moved: Adam makes much of little
+    allowed = 0.3 if chance or precision == "bf16" else 0.1  # of how far the weights moved: Adam makes much of little
     start = Learner(recipe, "cuda", precision=precision).generator
     moved = torch.cat([(a - b).flatten() for a, b in zip(plain.ema.parameters(), start.parameters(), strict=True)])
     apart = torch.cat([(a - b).flatten() for a, b in zip(plain.ema.parameters(), graph.ema.parameters(), strict=True)])
