@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from srkit.course.commands import course, doctor, kaggle
 from srkit.files import SrkitError
 from srkit.paths import home
+from srkit.study.commands import study
 
 __all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "train", "upscale"]
 
@@ -18,19 +19,6 @@ def check(options: SimpleNamespace) -> int:
     for each in findings:
         print(f"{each.state:4}  {each.check:22} {each.found}")
     return int(any(each.state == FAIL for each in findings))
-
-
-def study(options: SimpleNamespace) -> int:
-    from srkit.study.__main__ import run, show_status
-    from srkit.study.report import redraw
-
-    file, runs = options.file, options.runs
-    if options.action == "status":
-        return show_status(file, runs)
-    if options.action == "figures":
-        print(*redraw(file, options.figures), sep="\n")
-        return 0
-    return run(file, options.workers, options.part, options.device, runs, options.figures, options.slurm)
 
 
 def export(options: SimpleNamespace) -> None:

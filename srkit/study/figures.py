@@ -137,23 +137,16 @@ def losses_by_epoch(record: Record, system: str) -> pd.DataFrame:
     run = record.run(system)
     history = record.histories
     history = history[(history["system"] == system) & (history["seed"] == run["seed"])]
-    weights = {
-        (phase["name"], TERMS.get(loss["name"], "adversarial")): loss["weight"]
-        for phase in run["recipe"]["phases"]
-        for loss in phase["losses"]
-    }
     total = pd.Series(0.0, history.index)
-    for (phase, term), weight in weights.items():
-        total += weight * history[term].where(history["phase"] == phase, 0)
+    for phase, weights in run["loss_weights"].items():
+        whole = (history[list(weights)] * pd.Series(weights)).sum(axis=1, skipna=False)
+        total += whole.where(history["phase"] == phase, 0)
     epoch = history["step"] * run["recipe"]["batch"] / run["data"]["train"]
     wide = pd.DataFrame({"phase": history["phase"], "epoch": epoch, "generator": total})
     wide["discriminator"] = history["discriminator"]
     whole = np.ceil(wide["epoch"])
     by = [wide["phase"], (whole if whole.nunique() > 20 else history["step"]).rename("by")]
     return wide.groupby(by, sort=False).mean().reset_index(level=0).assign(system=system)
-
-
-TERMS = {"Pixel": "pixel", "Perceptual": "perceptual", "LPIPS": "perceptual", "Checkerboard": "checkerboard"}
 
 
 def draw_crops(record: Record, systems: list[str], place: dict, own: bool = False) -> tuple[Figure, pd.DataFrame, str]:
