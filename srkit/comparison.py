@@ -1,7 +1,7 @@
 """Systems side by side: every one that has weights, on the same pictures under one protocol."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
@@ -26,6 +26,7 @@ from srkit.scoring import Method, bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
 SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
+DISTANCES = {"lpips": "LPIPS, lower is better", "lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
@@ -177,19 +178,22 @@ def crops_to_rate(
     return crops, pd.DataFrame(lines)
 
 
+def system_colours(systems: Iterable[str]) -> dict[str, tuple]:
+    """A colour for each system, the same in all figures that are told of them in one order."""
+    return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
+
+
 @styled
-def perception_distortion(table: pd.DataFrame) -> Figure:
+def perception_distortion(table: pd.DataFrame, colours: Mapping[str, tuple] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
     table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
     """
-    distance, label = "lpips", "LPIPS, lower is better"
-    if table["lpips"].isna().all():
-        distance, label = "lpips_squeeze", "LPIPS (SqueezeNet), lower is better"
+    distance = "lpips_squeeze" if table["lpips"].isna().all() else "lpips"
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
-    colours = {s: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, s in enumerate(table["system"].unique())}
+    colours = colours or system_colours(table["system"].unique())
     for axis, (scale, part) in zip(axes.flat, scales, strict=True):
         for system, rows in part.groupby("system", sort=False):
             points = rows[["psnr_y", distance]].to_numpy()
@@ -197,7 +201,7 @@ def perception_distortion(table: pd.DataFrame) -> Figure:
             axis.plot(*points[1:].T, "^", color=colours[system])
             for tail, tip in pairwise(points):
                 axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
-        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
+        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=DISTANCES[distance])
         axis.margins(0.12)
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)
     return figure
@@ -224,13 +228,10 @@ def between_phases(
     grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
     for place, (title, crop) in enumerate(crops.items()):
         show_picture(figure.add_subplot(grid[0, place]), crop, title)
-    distance = (
-        {"lpips": "LPIPS, lower is better"} if lpips else {"lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
-    )
-    shown = {"psnr_y": "PSNR-Y (dB)"} | distance
+    distance = "lpips" if lpips else "lpips_squeeze"
+    shown = {"psnr_y": "PSNR-Y (dB)", distance: DISTANCES[distance]}
     for place, (column, label) in enumerate(shown.items()):
-        half = len(crops) // len(shown)
-        axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])
+        axis = figure.add_subplot(grid[1, 3 * place : 3 * place + 3])
         axis.plot(table["alpha"], table[column], "o-", color=f"C{place}")
         axis.set(xlabel="alpha", title=label if len(phases) > 1 else f"{label}: one phase, nothing to mix")
         if len(phases) == 1:

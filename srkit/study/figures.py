@@ -1,6 +1,5 @@
 """A study's figures, each drawn from what figures/STUDY/ keeps, without the runs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from srkit.comparison import perception_distortion
+from srkit.comparison import perception_distortion, system_colours
 from srkit.figures import WIDTH, loss_curves, save_figure, show_grid
 from srkit.images import read_image
 from srkit.study.record import OWN, SCORES, Record
@@ -23,14 +22,14 @@ def draw_study(record: Record) -> list[Path]:
     for name, systems in groups(record).items():
         end = f"-{name}" if name else ""
         for what, draw in (("plane", draw_plane), ("curves", draw_curves), ("losses", draw_losses)):
-            paths += _save(record, f"{what}{end}", systems, *draw(record, systems))
+            paths += save(record, f"{what}{end}", systems, *draw(record, systems))
         for place in record.study["crops"]:
-            paths += _save(record, f"crops-{place['folder']}{end}", systems, *draw_crops(record, systems, place))
+            paths += save(record, f"crops-{place['folder']}{end}", systems, *draw_crops(record, systems, place))
     for system in record.systems:
         history = record.histories[record.histories["system"] == system]
         history = history[history["seed"] == history["seed"].min()]
         text = f"Losses and validation of {system}, seed {history['seed'].min()}, thinned."
-        paths += _save(record, f"history-{system}", [system], loss_curves(history), history, text)
+        paths += save(record, f"history-{system}", [system], loss_curves(history), history, text)
     return paths
 
 
@@ -56,7 +55,7 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     table = table[table["scale"].isin(scales)]
     text = f"Means over the {rows['image'].nunique()} pictures of {', '.join(record.study['tests'])}, bicubic LR."
     text += " A dot is a first phase, a triangle the second that went on from it."
-    return perception_distortion(table), table, text
+    return perception_distortion(table, _colours(record)), table, text
 
 
 def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
@@ -71,7 +70,7 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     phases = [phase for phase in ("psnr", "gan") if phase in set(table["phase"])]
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
-    lines, colours = {}, _colours(record.systems)
+    lines, colours = {}, _colours(record)
     for system in systems:
         colour = colours[system]
         place = tasks.index(record.run(system)["task"])
@@ -192,12 +191,13 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     return figure, pd.DataFrame(lines), text
 
 
-def _colours(systems: Iterable[str]) -> dict[str, tuple]:
+def _colours(record: Record) -> dict[str, tuple]:
     """The same colour for a system in every figure of its study."""
-    return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
+    return system_colours(["bicubic", *record.systems])
 
 
-def _save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
+def save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
+    """Write one of a study's figures, with what made it; the paths."""
     paths = save_figure(figure, name, table, record.folder, f"{text} {made(record, systems)}")
     plt.close(figure)
     return paths

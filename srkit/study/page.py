@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 
-from srkit.figures import save_figure
 from srkit.files import replacing
-from srkit.study.figures import draw_crops
+from srkit.study.figures import draw_crops, save
 from srkit.study.record import Record
 from srkit.study.tables import cells, common_table, made, own_table
 from srkit.tables import as_markdown
@@ -86,10 +84,8 @@ def write_pages(record: Record) -> list[Path]:
     for system in record.systems:
         own = not record.run(system)["task"].endswith(", bicubic")
         for place in record.study["crops"]:
-            figure, table, text = draw_crops(record, [system], place, own)
             name = f"crops-of-{system}-{place['folder']}"
-            paths += save_figure(figure, name, table, record.folder, f"{text} {made(record, [system])}")
-            plt.close(figure)
+            paths += save(record, name, [system], *draw_crops(record, [system], place, own))
         paths.append(record.folder / "pages" / f"{system}.md")
         with replacing(paths[-1]) as beside:
             beside.write_text(system_page(record, system), encoding="utf-8")
