@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from srkit.degradations import WILD
 from srkit.cli import main
+from srkit.degradations import WILD
 from srkit.files import SrkitError
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
@@ -203,6 +203,13 @@ BAD_CHANGES = [
     ),
     ('generator.end = "tanh", generator.skip = true', "line 39: .*end 'tanh' is not known.*choose one of linear"),
     ("crop = 34", "a crop of 34 pixels is not a multiple of the scale 4"),
+    ("phases.gan.losses.pixel = 3", "line 39: phases.gan.losses.pixel = .* it takes a name, or a table with one"),
+    ("discriminator = 2.5", "line 39: discriminator = 2.5 does not fit"),
+    (
+        '} \ndrop = ["phases.gan.losses.pixl"] #',
+        "line 40: what hinge may drop has no 'phases.gan.losses.pixl': did you mean",
+    ),
+    ('} \ndrop = ["phases.psnr", "phases.gan"] #', "line 40: without phases.gan there is nothing left to train with"),
     ("", "line 37: hinge is the same as gan: change something, or leave it out"),
 ]
 
