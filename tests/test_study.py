@@ -158,6 +158,7 @@ def test_dotted_names_change_one_thing_each():
 
 BAD = [
     ('name = "tiny"', "", r"line 2: \[study\] has no name"),
+    ('name = "tiny"', 'name = "smoke"', "line 3: name = 'smoke' is a profile's"),
     ('name = "tiny"', 'name = "a/b"', "line 3: name = 'a/b' is to name a folder"),
     ('profile = "laptop"', 'profile = "smoke"', "line 4: .*smoke.*mean nothing"),
     ('profile = "laptop"', 'profile = "laptp"', "line 4: profile 'laptp' is not known"),

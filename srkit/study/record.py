@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from srkit.csv_log import CsvLog
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
@@ -25,6 +26,7 @@ from srkit.generator import count_parameters
 from srkit.images import crop_at, crop_to_multiple, read_image, write_image
 from srkit.metrics import lpips_judge
 from srkit.runs import Run
+from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
 from srkit.study.scores import COMMON, FILES, OWN, protocols, set_name, task
 from srkit.study.variants import known
@@ -74,10 +76,7 @@ def read_record(folder: Path | str) -> Record:
     try:
         study = json.loads((folder / "study.json").read_text())
         _ = [run["loss_weights"] for run in study["runs"]]  # an older srkit kept none
-        text = {"system": str, "phase": str, "set": str, "image": str}
-        scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values={"psnr_y": [""]})
-        for name in SCORES:
-            scores[name] = pd.to_numeric(scores[name], errors="coerce")
+        scores = CsvLog(folder / "scores.csv", COLUMNS, ["system", "phase", "task", "set", "image"]).read()
         return Record(folder, study, scores, pd.read_csv(folder / "histories.csv", dtype={"system": str}))
     except (OSError, ValueError, KeyError) as error:
         raise SrkitError(f"{folder} keeps no study ({error}): make it with srkit study run FILE.") from error
@@ -96,10 +95,6 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     for planned in done:
         run = Run(runs / planned.folder)
         config = run.config
-        if config["profile"] == "smoke":
-            raise SrkitError(
-                f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile."
-            )
         record = {name: config[name] for name in KEPT if name in config}
         record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
         record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
@@ -142,7 +137,7 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
         for protocol, degradation in protocols(planned).items():
             for holder, phases in ((source, first), (run, rest)):
                 if (holder.folder / FILES[protocol]).exists():
-                    rows = pd.read_csv(holder.folder / FILES[protocol]).rename(columns={"method": "phase"})
+                    rows = score_log(holder.folder / FILES[protocol]).read().rename(columns={"method": "phase"})
                     rows = rows[rows["phase"].isin(phases)].assign(system=planned.system, seed=planned.seed)
                     yield rows.assign(task=task(planned.recipe.scale, degradation))[COLUMNS]
 
