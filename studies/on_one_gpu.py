@@ -21,6 +21,8 @@ import traceback
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 LARGEST = 15_000_000  # bytes of a tar file
 
@@ -86,7 +88,9 @@ def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
                 rows, said, folder = answer.get()
                 print(f"{time.monotonic() - until:6.0f} s {said}", flush=True)
                 if rows:
-                    _note(options.out / "scores.csv", rows)
+                    scores = options.out / "scores.csv"
+                    how = {"mode": "a", "header": not scores.exists(), "index": False, "float_format": "%.5g"}
+                    pd.DataFrame(rows).to_csv(scores, **how)
                 if folder:
                     _pack(folder, options.out)
         print(f"left: {len(todo)} not begun, {len(busy)} not ended", flush=True)
@@ -123,7 +127,6 @@ def _in_short(row: dict) -> str:
 
 def _judge(run, photographs, made_by, device: str) -> list[dict]:
     """A row a phase: means on the validation photographs, the middle 256 pixels of each."""
-    import pandas as pd
     import torch
 
     from srkit.dataset import checked_validation
@@ -147,12 +150,6 @@ def _judge(run, photographs, made_by, device: str) -> list[dict]:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return rows
-
-
-def _note(path: Path, rows: list[dict]) -> None:
-    import pandas as pd
-
-    pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.5g")
 
 
 def _pack(folder: Path, out: Path) -> None:

@@ -181,7 +181,7 @@ BAD = [
     ("seeds = [0, 1]", 'valid = "none.txt"', "line 6: .*none.txt does not open as a list"),
     ("seeds = [0, 1]", 'valid = "empty.txt"', "line 6: valid = 'empty.txt' lists no photograph"),
     ('degradation = "wild"', "scale = 5", "wild: a 5-fold scale is not built"),
-    ('degradation = "wild"', "bogus = 1", r"line 33: a \[\[system\]\] has no 'bogus'"),
+    ('degradation = "wild"', "bogus = 1", r"line 33: this \[\[system\]\] has no 'bogus'"),
     ('name = "wild"', 'name = "gan"', "name gan is taken"),
     ("[[system]]\n", "[[sistem]]\n", r"a study's file has no 'sistem': did you mean system\?"),
 ]  # fmt: skip
