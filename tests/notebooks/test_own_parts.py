@@ -51,9 +51,9 @@ whole, tiled = (upscale(photograph, mine, runs="straight", tile=tile) for tile i
 assert whole.shape == (164, 228, 3)
 assert np.abs(whole.astype(int) - tiled).max() <= 1  # tiled by its measured receptive field
 write_image(Path("hr") / "a.png", np.ascontiguousarray(astronaut()[:96, :96]))
-table = evaluate({"mine": str(straight.folder), "network": straight.generator(), "bicubic": "bicubic"}, ["hr/a.png"], 4)
+table = evaluate({"mine": straight.generator(), "bicubic": "bicubic"}, ["hr/a.png"], 4)
 scores = table.set_index("method")["psnr_y"]
-assert scores["mine"] == scores["network"] and scores.notna().all() and scores["mine"] != scores["bicubic"]
+assert scores.notna().all() and scores["mine"] != scores["bicubic"]
 """,
 )
 
