@@ -71,22 +71,25 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
     lines, colours = {}, _colours(record)
+    for system in systems:
+        colour = colours[system]
+        place = tasks.index(record.run(system)["task"])
+        own = table[table["system"] == system]
+        for axis, phase in zip(axes[place], phases, strict=True):
+            part = own[own["phase"] == phase].groupby("step")["psnr_y"].agg(["mean", "min", "max"])
+            (line,) = axis.plot(
+                part.index, part["mean"], color=colour, linewidth=1, marker="." if len(part) < 9 else ""
+            )
+            axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.2, linewidth=0)
+            lines.setdefault(system, line)
     for row, task in zip(axes, tasks, strict=True):
         row[0].set_ylabel("validation PSNR-Y (dB)")
         for axis, phase in zip(row, phases, strict=True):
             axis.set_title(f"{task}: {phase} phase")
-            inside = [name for name in systems if record.run(name)["task"] == task]
-            own = table[(table["phase"] == phase) & table["system"].isin(inside)]
-            axis.set_visible(len(own) > 0)
-            for system, part in own.groupby("system", sort=False):
-                part = part.groupby("step")["psnr_y"].agg(["mean", "min", "max"])
-                how = {"color": colours[system], "linewidth": 1, "marker": "." if len(part) < 9 else ""}
-                (lines[system],) = axis.plot(part.index, part["mean"], **how)
-                axis.fill_between(part.index, part["min"], part["max"], color=colours[system], alpha=0.2, linewidth=0)
+            axis.set_visible(axis.has_data() and any(len(line.get_xdata()) for line in axis.lines))
     for axis in axes[-1]:
         axis.set_xlabel("step of the phase")
-    shown = [name for name in systems if name in lines]
-    figure.legend([lines[name] for name in shown], shown, loc="outside lower center", ncols=4, fontsize=7)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=7)
     text = "Each system on the photographs and the LR that it validates on; tasks differ in difficulty. The band holds"
     return figure, table, text + " all seeds; systems that share a first phase have one line there."
 
