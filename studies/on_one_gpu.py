@@ -152,8 +152,7 @@ def _judge(run, photographs, made_by, device: str) -> list[dict]:
         row["colour"] = max(abs(row[name]) for name in ("red", "green", "blue"))
         steps = int(run.history().query("phase == @phase")["step"].max())
         rows.append({"run": run.folder.name, "phase": phase, "step": steps, "seconds": run.config["seconds"]} | row)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     return rows
 
 

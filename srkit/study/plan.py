@@ -138,10 +138,9 @@ class Study:
     @property
     def data_name(self) -> str:
         """What runs call their photographs: the set, the folder, or the folder that the listed ones share."""
-        several = self.places
-        if all(isinstance(each, Path) for each in several):
-            return os.path.basename(os.path.commonpath(several))
-        return "-".join(each if isinstance(each, str) else each.name for each in several)
+        if all(isinstance(each, Path) for each in self.places):
+            return os.path.basename(os.path.commonpath(self.places))
+        return "-".join(each if isinstance(each, str) else each.name for each in self.places)
 
     @cached_property
     def photographs(self) -> Photographs | str | Path:

@@ -13,7 +13,7 @@ from srkit.profiles import PROFILES, Profile, find_profile
 from srkit.recipes import Recipe, find_named, find_recipe
 from srkit.steps import PRECISIONS
 from srkit.study.plan import Entry, Study
-from srkit.study.variants import degradation, known, native, suited, update
+from srkit.study.variants import degradation, known, suited, update
 from srkit.training import train
 
 OPTIONS = ("accumulate", "white", "precision", "tensorboard")  # of `train`, those that a study may say
@@ -92,9 +92,7 @@ class _Reader:
 
     def _profile(self, name: str) -> Profile:
         if name == "smoke":
-            raise SrkitError(
-                "profile = 'smoke' proves that code runs, and its numbers mean nothing: take laptop or gpu."
-            )
+            raise SrkitError("profile = 'smoke' proves that code runs, its numbers mean nothing: take laptop or gpu.")
         profile, changes = find_profile(name), self.said.get("profile", {})
         self.at = ("[profile]", 0) if changes else self.at
         profile = self._changed(profile, changes)
@@ -176,7 +174,7 @@ def _checked(table: Mapping[str, Any], names: Mapping[str, Any], what: str, need
     found = {}
     for name, value in table.items():
         hint = known(name, names, what)
-        found[name] = value if hint is dict else suited(name, native(value), hint, least=0 if name == "seeds" else 1)
+        found[name] = value if hint is dict else suited(name, value, hint, least=0 if name == "seeds" else 1)
     for name in needed:
         if name not in found:
             raise SrkitError(f"{what} has no {name}: write {name} = ... below it.")

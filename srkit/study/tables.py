@@ -7,16 +7,7 @@ import pandas as pd
 
 from srkit.files import replacing
 from srkit.study.record import SCORES, Record
-from srkit.tables import (
-    SHOWN,
-    as_latex,
-    as_markdown,
-    holm_corrected,
-    p_as_text,
-    paired_tests,
-    protocol,
-    scores_as_text,
-)
+from srkit.tables import SHOWN, as_latex, as_markdown, holm_corrected, p_as_text, paired_tests, protocol, scores_as_text
 
 KEYS = ("set", "task", "system")
 
