@@ -27,11 +27,19 @@ class CannotWrite(SrkitError):
         super().__init__(f"{path} cannot be written ({reason.strerror or reason}): {way_out}{then}.")
 
 
-def check_number(name: str, value: object, least: float = 1, whole: bool = True) -> None:
-    """Raise SrkitError for what is no number, or is below `least`: names the argument and what it takes."""
-    kind = Integral if whole else Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
-        raise SrkitError(f"{name} is {value!r}: give a {'whole ' * whole}number from {least:g}.")
+def check_numbers(least: float = 1, most: float = math.inf, /, **numbers: object) -> None:
+    """Raise SrkitError for a number out of range, not finite or none at all; None is one that was left out.
+
+    A whole `least` asks for whole numbers: check_numbers(1, batch=batch), but check_numbers(0.0, sharpen=sharpen).
+    """
+    whole = isinstance(least, int)
+    for name, value in numbers.items():
+        number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if value is not None and not (number and least <= value <= most and value < math.inf):
+            enough = f"from {least:g}" if least == 0 or least >= 1 else "above 0"
+            enough += f" to {most:g}" if most < math.inf else " on" * enough.startswith("from")
+            word = name.replace("_", " ")
+            raise SrkitError(f"{word} {value!r} does not do: give a {'whole ' * whole}number {enough}.")
 
 
 def expanded(path: Path | str) -> Path:
@@ -50,15 +58,6 @@ def near(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[found[0]]}? " if found else ""
-
-
-def check_numbers(least: float = 1, **numbers: object) -> None:
-    """Raise SrkitError for a number that is below `least`, not finite or none at all; None is one that was left out."""
-    for name, value in numbers.items():
-        good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
-        if value is not None and not good:
-            enough = f"from {least:g} on" if least in (0, 1) else "above 0"
-            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number {enough}.")
 
 
 @contextmanager
