@@ -89,6 +89,34 @@ def replacing(path: Path | str) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: Path, busy: str = "", patience: float = -1, waiting: str = "") -> Iterator[None]:
+    """Hold the lock .NAME.lock beside a file or folder against other processes, as long as the block lasts.
+
+    It is the system's own lock: gone with the process that holds it, however that ends. Another one is waited for, for
+    at most `patience` seconds or for ever; `waiting` is printed after the first. Raises SrkitError with the sentence
+    `busy` when these are over, and where the lock cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.stem[:50]}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held = lock.acquire(timeout=1 if waiting else patience)
+        except Timeout:
+            if not waiting:
+                raise
+            print(waiting)
+            held = lock.acquire(timeout=patience)
+    except Timeout as error:
+        raise SrkitError(busy) from error
+    except OSError as error:
+        raise CannotWrite(path.parent, error) from error
+    with held:
+        yield
+
+
 def _reason(error: Exception, beside: Path) -> OSError | None:
     """Why a file could not be written; None where something else went wrong.
 

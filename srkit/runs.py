@@ -3,6 +3,8 @@
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from srkit.files import SrkitError, replacing
+from srkit import distributed
+from srkit.files import SrkitError, locked, replacing
 from srkit.recipes import RECIPES, Recipe
 from srkit.records import build_generator
 from srkit.wrappers import Sharpened
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from srkit.csv_log import CsvLog
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
 WORDS = ("about", "cite", "reported")  # of a recipe: what its result does not depend on
@@ -98,12 +103,21 @@ class Run:
 
     def history(self) -> "pd.DataFrame":
         """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
-        import pandas as pd
-
-        path = self.folder / "history.csv"
-        if not path.exists():
+        if not (self.folder / "history.csv").exists():
             raise SrkitError(f"{self.folder} has no history.csv: train the run first.")
-        return pd.read_csv(path)
+        return self._log().read()
+
+    def _log(self, columns: tuple[str, ...] | None = None) -> "CsvLog":
+        from srkit.csv_log import CsvLog  # pandas is slow to import, and weights need none
+
+        return CsvLog(self.folder / "history.csv", columns, ["phase"], ["phase", "step"], kind="history of a run")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from training this run meanwhile; SrkitError where another process does."""
+        busy = f"{self.folder} is being trained by another process: wait for its end, or name another with --runs."
+        with locked(self.folder, busy, 0) if distributed.rank() == 0 else nullcontext():
+            yield
 
     def may_go_on(self, config: dict[str, Any], resume: bool, force: bool) -> bool:
         """Whether there is a run here to go on with. Refuses to write over one unasked, or to go on with another."""
@@ -161,23 +175,15 @@ class Run:
 
     def append_history(self, row: dict[str, Any], columns: tuple[str, ...]) -> None:
         """Add one line to history.csv, whole or not at all; the header first where the file is new."""
-        path = self.folder / "history.csv"
-        new = not path.exists()
-        if not new:  # a run that an earlier version began keeps its columns
-            with path.open() as file:
-                columns = tuple(file.readline().strip().split(","))
-        cells = [f"{row[c]:.6g}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
-        with path.open("a") as file:
-            file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
+        self._log(columns).append(row)
 
     def cut_history(self, step: int) -> None:
         """Forget the lines after `step`, and one that was not written to its end."""
+        path = self.folder / "history.csv"
         if not step:
-            (self.folder / "history.csv").unlink(missing_ok=True)
-        elif text := self.history_text():
-            header, *lines = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
-            place = header.strip().split(",").index("step")
-            self.write_history(header + "".join(line for line in lines if int(line.split(",")[place]) <= step))
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            self._log().rewrite(lambda table: table[table["step"] <= step])
 
     def history_text(self) -> str:
         """history.csv as it stands, for a checkpoint."""

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from srkit.data.registry import Archive, Named, find_data, locate
 from srkit.data.sources import digest, find_pictures, is_hidden
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, locked, replacing
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress
@@ -39,8 +39,6 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     since it does not open. Two processes that ask at once wait for each other. patience: seconds that a host is waited
     for. None is returned for a set that has only parts. Raises SrkitError, and a stopped download is gone on with.
     """
-    import filelock
-
     named = data if isinstance(data, Named) else find_data(data)
     for part in named.parts:
         fetch(part, keep_archive, patience)
@@ -49,14 +47,7 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     place = data_folder()
     archives = place / "archives" / named.name
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(place / f".{named.name}.lock")
-        try:
-            held = lock.acquire(timeout=1)
-        except filelock.Timeout:
-            print(f"another process is fetching {named.name}: waiting for it")
-            held = lock.acquire()
-        with held:
+        with locked(place / named.name, waiting=f"another process is fetching {named.name}: waiting for it"):
             archives.mkdir(parents=True, exist_ok=True)
             folder = locate(data if isinstance(data, str) else place / named.name)
             folder = folder or _prepare(named, place / named.name, archives, patience)
