@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from srkit.files import CannotWrite, SrkitError, locked, replacing
+from srkit.files import CannotWrite, SrkitError, locked, write_text
 
 PATIENCE = 60  # seconds that a process waits for another one to finish its line
 
@@ -67,8 +67,7 @@ class CsvLog:
         """Put what `change` makes of all rows in their place, as one step that no other process comes between."""
         with self._locked():
             table = change(self.read())
-            with replacing(self.path) as beside:
-                beside.write_text(self._text(table, header=True), encoding="utf-8", newline="")
+            write_text(self.path, self._text(table, header=True))
         return table
 
     def _whole(self) -> str:

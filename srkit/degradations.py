@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srkit.files import SrkitError, check_numbers, near
+from srkit.files import SrkitError, check_numbers, find_named
 from srkit.high_order import HighOrder
 from srkit.images import to_image, to_tensor
 from srkit.kernels import filtered, gaussian_kernel, motion_kernel, shifted
@@ -162,10 +162,7 @@ DEGRADATIONS |= {"noise": Then(BICUBIC, Noise(10)), "jpeg": Then(BICUBIC, Jpeg(4
 
 def find_degradation(name: str) -> Callable[[Tensor, int, int], Tensor]:
     """A degradation by its name in DEGRADATIONS. Raises SrkitError with the nearest name, and all of them."""
-    if name not in DEGRADATIONS:
-        meant = near(name.replace("-", "_"), DEGRADATIONS)
-        raise SrkitError(f"degradation {name!r} is not known: {meant}choose from {', '.join(DEGRADATIONS)}.")
-    return DEGRADATIONS[name]
+    return find_named("degradation", name, DEGRADATIONS)
 
 
 def degrade(

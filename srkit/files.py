@@ -4,11 +4,14 @@ import difflib
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 FULL = ENOSPC, EDQUOT
 WRITING = *FULL, EFBIG, EIO, EROFS  # what no reading ends in, or hardly ever
@@ -60,6 +63,13 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"did you mean {lower[found[0]]}? " if found else ""
 
 
+def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """known[name]; SrkitError with the good names where there is none such."""
+    if name not in known:
+        raise SrkitError(f"{what} {name!r} is not known: {near(str(name), known)}choose one of {', '.join(known)}.")
+    return known[name]
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends well, remove it when not.
@@ -87,6 +97,31 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise CannotWrite(path, reason) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file in UTF-8, beside and renamed."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def writable(folder: Path, way_out: str) -> Path:
+    """Make the folder and try a file in it; CannotWrite, with the way out, where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise CannotWrite(folder, error, way_out) from error
+
+
+@contextmanager
+def or_left_out() -> Iterator[None]:
+    """What cannot be used inside is left out: its SrkitError becomes a warning."""
+    try:
+        yield
+    except SrkitError as error:
+        warnings.warn(f"left out: {error}", stacklevel=3)
 
 
 @contextmanager

@@ -52,15 +52,13 @@ def opened(
 
 
 def _decoded(path: Path | BytesIO, max_pixels: int, lost: list[str]) -> Image.Image:
-    kinds = set(KINDS.values()) - (
-        {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()
-    )  # its content could be anything
+    anything = {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()  # its content does not say
     failed = None
     for without in ("", "text and colour profile", "metadata"):
         try:
             with ExitStack() as stack:
                 source = _without(path, without) if without else path
-                picture = stack.enter_context(Image.open(source, formats=sorted(kinds)))
+                picture = stack.enter_context(Image.open(source, formats=sorted(set(KINDS.values()) - anything)))
                 width, height = picture.size
                 if width * height > max_pixels:
                     raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
@@ -116,17 +114,14 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels)
 
 
-def read_image(path: Path | str | BytesIO, grey: bool = False) -> np.ndarray:
+def read_image(path: Path | str | BytesIO) -> np.ndarray:
     """Decode a picture as uint8 RGB (H, W, 3), turned upright by its EXIF orientation.
 
-    Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels; with
-    `grey=True` a file that holds one channel comes back as (H, W), as the benchmark protocol wants it.
+    Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels.
     Raises SrkitError where the file is missing, truncated or no picture.
     """
     with opened(path) as picture:
         turn = orientation(picture)
-        if grey and picture.mode in ("1", "L"):
-            return turned(np.array(picture.convert("L")), turn)
         if picture.mode[0] in "IF":  # Pillow's own conversion clips at 255
             wide = wide_grey(picture).astype(np.float64)
             return turned(np.repeat((wide / 257 + 0.5).astype(np.uint8)[..., None], 3, axis=2), turn)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from srkit import distributed
-from srkit.files import SrkitError, locked, replacing
+from srkit.files import SrkitError, locked, or_left_out, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
 from srkit.records import build_generator
 from srkit.wrappers import Sharpened
@@ -166,8 +166,7 @@ class Run:
         return None
 
     def write_config(self, config: dict[str, Any]) -> None:
-        with replacing(self.folder / "config.json") as beside:
-            beside.write_text(json.dumps(config, indent=2) + "\n")
+        write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
 
     def samples(self) -> list[Path]:
         """The first validation picture as training went on, oldest first: samples/PHASE-STEP.png."""
@@ -192,8 +191,7 @@ class Run:
 
     def write_history(self, text: str) -> None:
         """Put history.csv back to what a checkpoint holds: a resumed run writes the lines after it again."""
-        with replacing(self.folder / "history.csv") as beside:
-            beside.write_text(text)
+        write_text(self.folder / "history.csv", text)
 
     def clear(self) -> None:
         """Remove what training wrote here, and nothing else."""
@@ -213,14 +211,10 @@ class Run:
         """Write a checkpoint; the one before it stays as checkpoint-before.pt, or as it was where the disk is full."""
         path = self.folder / "checkpoint.pt"
         with replacing(path) as beside:
-            try:
-                with beside.open("wb") as file:
-                    torch.save(state, file)
-                    file.flush()
-                    os.fsync(file.fileno())  # on the disk, not only on its way there, before the old one moves
-            except (OSError, RuntimeError) as error:  # the second is torch's way to say that a write failed
-                reason = getattr(error, "strerror", None) or getattr(error.__context__, "strerror", None) or error
-                raise OSError(None, reason, str(path)) from error
+            with beside.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())  # on the disk, not only on its way there, before the old one moves
             if path.exists():
                 path.replace(self.folder / "checkpoint-before.pt")
 
@@ -254,11 +248,8 @@ def find_runs(runs: Path | str) -> list[Run]:
     found = []
     for path in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
         run = Run(path.parent)
-        try:
-            if run.phases:
-                found.append(run)
-        except SrkitError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
+        with or_left_out():
+            found += [run] if run.phases else []
     return found
 
 
@@ -273,10 +264,7 @@ def _what_matters(record: Any) -> Any:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     with replacing(path) as beside:
-        try:
-            save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
-        except SafetensorError as error:
-            raise OSError(None, str(error), str(path)) from error
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from srkit import distributed
 from srkit.cuda_graphs import CapturedStep
 from srkit.discriminator import frozen
-from srkit.files import SrkitError
+from srkit.files import SrkitError, find_named
 from srkit.high_order import crisp
 from srkit.losses import AdversarialLoss, gradient_penalty
-from srkit.recipes import Phase, Recipe, find_named
+from srkit.recipes import Phase, Recipe
 
 MOST_SKIPPED = 50  # steps in a row: by then even a loss scale of 65536 is down to 6e-11
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

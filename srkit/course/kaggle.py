@@ -14,7 +14,7 @@ from srkit import __version__
 from srkit.course.notebooks import chapters, choose, read_chapter, recipe_names
 from srkit.data.download import kaggle
 from srkit.data.registry import find_data
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
@@ -85,8 +85,7 @@ def write_badges(folder: Path | None = None) -> list[Path]:
     for chapter in chapters(folder):
         text = text_of(with_badges(json.loads(chapter.path.read_text(encoding="utf-8")), chapter.name))
         if text != chapter.path.read_text(encoding="utf-8"):
-            with replacing(chapter.path) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_text(chapter.path, text)
             changed.append(chapter.path)
     return changed
 
@@ -144,8 +143,8 @@ def build(
             "kernel_sources": [previous] if previous else [],
         }
         folders.append(out / slug)
-        _write(out / slug / chapter.path.name, text_of(notebook))
-        _write(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
+        write_text(out / slug / chapter.path.name, text_of(notebook))
+        write_text(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
         read_chapter(out / slug / chapter.path.name)
     return folders
 
@@ -216,10 +215,5 @@ def _wheel(folder: Path, user: str) -> Path:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout.")
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
-    _write(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
+    write_text(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
     return folder
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")

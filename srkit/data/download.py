@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from srkit.data.registry import Archive, Named, find_data, locate
 from srkit.data.sources import digest, find_pictures, is_hidden
-from srkit.files import SrkitError, locked, replacing
+from srkit.files import SrkitError, locked, write_text
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress
@@ -184,8 +184,7 @@ def _write_manifest(folder: Path, named: Named) -> None:
         warnings.warn(f"{len(bad)} of {len(paths)} pictures of {named.name} do not open.", stacklevel=4)
     source = named.kaggle or [url for each in named.archives for url in each.urls]
     manifest = {"name": named.name, "source": source, "pictures": pictures, "left_out": bad}
-    with replacing(folder / "manifest.json") as beside:
-        beside.write_text(json.dumps(manifest, indent=1) + "\n")
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def verify(folder: Path) -> list[str]:
