@@ -18,7 +18,6 @@ from srkit.files import SrkitError, write_text
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
-BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, |`!srkit doctor`, |which leaves the torch there")
 INSTALL = """\
 # srkit from the attached wheel, beside this machine's own torch, which stays.
 import glob, os, subprocess, sys
@@ -49,34 +48,22 @@ def repository() -> str:
     return settings["project"].get("urls", {}).get("Repository", "").removesuffix("/")
 
 
-def badges(name: str) -> list[str]:
-    """The lines that open a notebook on Kaggle and Colab, and say what to do there first; none without a repository."""
-    if not (address := repository()):
-        return []
-    place = f"{address}/blob/main/notebooks/{name}.ipynb"
-    colab = place.replace("https://github.com", "https://colab.research.google.com/github")
-    return [
-        "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
-        f"(https://kaggle.com/kernels/welcome?src={place})\n",
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n",
-        "\n",
-        f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
-        "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.\n",
-    ]
-
-
 def with_badges(notebook: dict[str, Any], name: str) -> dict[str, Any]:
-    """A notebook whose first cell has its badges after the paragraph below the title, whatever was there before."""
-    first, *cells = notebook["cells"]
-    lines = [line for line in first["source"] if not BADGE.match(line)]
-    blank = [n for n, line in enumerate(lines) if line == "\n"]
-    if len(blank) < 2:
-        raise SrkitError(f"{name} does not begin with a title and a paragraph, each with an empty line after it.")
-    while lines[blank[1] : blank[1] + 1] == ["\n"]:  # what stood between and around badges
-        del lines[blank[1]]
-    made = badges(name)
-    lines[blank[1] : blank[1]] = ["\n", *made, "\n"] if made else ["\n"]
-    return notebook | {"cells": [first | {"source": lines}, *cells]}
+    """A notebook with a cell below its title that opens it on Kaggle and Colab; without where no repository is set."""
+    first, *cells = (cell for cell in notebook["cells"] if cell.get("id") != "badges")
+    if address := repository():
+        place = f"{address}/blob/main/notebooks/{name}.ipynb"
+        lines = [
+            "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+            f"(https://kaggle.com/kernels/welcome?src={place})\n",
+            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+            f"({place.replace('https://github.com', 'https://colab.research.google.com/github')})\n",
+            "\n",
+            f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
+            "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.",
+        ]
+        cells.insert(0, {"cell_type": "markdown", "id": "badges", "metadata": {}, "source": lines})
+    return notebook | {"cells": [first, *cells]}
 
 
 def write_badges(folder: Path | None = None) -> list[Path]:

@@ -41,7 +41,6 @@ def test_every_notebook_has_the_badges_that_the_maker_writes_and_no_link_to_a_re
 
 def test_badges_come_to_a_new_notebook_replace_old_ones_and_go_with_the_address(tmp_path, monkeypatch):
     bare = json.loads(CHAPTERS[0].path.read_text(encoding="utf-8"))
-    bare["cells"][0]["source"] = ["# A title\n", "\n", "One sentence.\n", "\n", "**You will learn**\n"]
     path = tmp_path / "08_new.ipynb"
     path.write_text(text_of(bare))
     monkeypatch.setattr(kaggle, "repository", lambda: "")
@@ -49,8 +48,9 @@ def test_badges_come_to_a_new_notebook_replace_old_ones_and_go_with_the_address(
     monkeypatch.setattr(kaggle, "repository", lambda: ADDRESS)
     assert write_badges(tmp_path) == [path]
     once = path.read_text()
-    first = "".join(json.loads(once)["cells"][0]["source"])
-    assert first.startswith("# A title\n\nOne sentence.\n\n[![Open in Kaggle]")
+    title, badges, *_ = json.loads(once)["cells"]
+    assert title == bare["cells"][0]
+    first = "".join(badges["source"])
     assert re.findall(r"\]\((https://[^)]*\.ipynb)\)", first) == [
         f"https://kaggle.com/kernels/welcome?src={ADDRESS}/blob/main/notebooks/08_new.ipynb",
         "https://colab.research.google.com/github/some-one/srkit/blob/main/notebooks/08_new.ipynb",
