@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from srkit import __version__
-from srkit.course.notebooks import chapters, choose, read_chapter, recipe_names
+from srkit.course.notebooks import chapters, choose, plain_path, read_chapter, recipe_names
 from srkit.data.download import kaggle
 from srkit.data.registry import find_data
 from srkit.files import SrkitError, write_text
@@ -97,6 +97,11 @@ def build(
     USER/srkit-wheel. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
     Raises SrkitError for a name that is none.
     """
+    import nbformat
+    from nbformat.v4 import new_code_cell
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
     find_profile(profile)
     one = recipe_names(recipe)[-1]
     if Path(data).is_dir():
@@ -112,9 +117,9 @@ def build(
     for chapter in choose(chapters(), only):
         given = {"PROFILE": profile, "DATA": data, "RECIPE": recipe if chapter.number in ("05", "06") else one}
         given |= {"MAX_MINUTES": 500.0, "RESUME_FROM": previous or ""}  # a session is cut after 9 hours
-        notebook = _with_parameters(json.loads(chapter.path.read_text(encoding="utf-8")), given)
-        install = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": []}
-        notebook["cells"].insert(1, install | {"source": (INSTALL + fetched).splitlines(keepends=True)})
+        given = {name: value for name, value in given.items() if name in chapter.parameters}
+        notebook = parameterize_notebook(load_notebook_node(plain_path(chapter.path)), given)
+        notebook.cells.insert(1, new_code_cell(INSTALL + fetched, id="install"))
         slug = f"srkit-{chapter.name.replace('_', '-')}"
         metadata = {
             "id": f"{user}/{slug}",
@@ -130,7 +135,7 @@ def build(
             "kernel_sources": [previous] if previous else [],
         }
         folders.append(out / slug)
-        write_text(out / slug / chapter.path.name, text_of(notebook))
+        write_text(out / slug / chapter.path.name, nbformat.writes(notebook))
         write_text(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
         read_chapter(out / slug / chapter.path.name)
     return folders
@@ -173,18 +178,6 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
         beside.replace(target)
         brought.append(target)
     return brought
-
-
-def _with_parameters(notebook: dict[str, Any], given: dict[str, str | float]) -> dict[str, Any]:
-    """The notebook with other values in its cell of parameters, where it has them."""
-    for cell in notebook["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            text = "".join(cell["source"])
-            for name, value in given.items():
-                line = re.compile(rf'^({name}: \w+ = )("[^"]*"|[\d.]+)', re.M)
-                text = line.sub(lambda match, value=value: match[1] + json.dumps(value), text)
-            cell["source"] = text.splitlines(keepends=True)
-    return notebook
 
 
 def _wheel(folder: Path, user: str) -> Path:
