@@ -1,6 +1,7 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
 import difflib
+import hashlib
 import math
 import os
 import secrets
@@ -134,7 +135,8 @@ def locked(path: Path, busy: str = "", patience: float = -1, waiting: str = "") 
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(f".{path.stem[:50]}.lock"))
+    name = os.fsencode(path.name)
+    lock = FileLock(path.with_name(f".{path.name if len(name) < 240 else hashlib.sha256(name).hexdigest()}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -149,7 +151,11 @@ def locked(path: Path, busy: str = "", patience: float = -1, waiting: str = "") 
     except OSError as error:
         raise CannotWrite(path.parent, error) from error
     with held:
-        yield
+        try:
+            yield
+        finally:
+            if os.name == "posix":  # elsewhere filelock does it; who waits for this one opens another
+                Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _reason(error: Exception, beside: Path) -> OSError | None:
