@@ -31,8 +31,13 @@ def begin(batch: int, device: str | None = None) -> str | None:
         torch.cuda.set_device(local)
     if not dist.is_initialized():  # what lies on the CPU goes by gloo, and so no GPU is waited for
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
     return f"cuda:{local}" if gpus else "cpu"
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def world() -> int:

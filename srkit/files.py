@@ -100,6 +100,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a whole file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write a text file in UTF-8, beside and renamed."""
     with replacing(path) as beside:

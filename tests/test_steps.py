@@ -119,16 +119,16 @@ def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
 
 @pytest.mark.parametrize("sick", ["generator", "discriminator"])
 def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_not(sick, monkeypatch):
-    monkeypatch.setattr(steps, "MOST_SKIPPED", 4)
+    monkeypatch.setattr(steps, "MOST_SKIPPED", 2)
     going, phase = learner("srgan")
     going.scaler = torch.amp.GradScaler("cpu")  # as on a GPU; the networks themselves are in float32
     pair, ill = batch(going.recipe), True
     next(getattr(going, sick).parameters()).register_hook(lambda slope: slope / 0 if ill else slope)
     still = [p.clone() for p in getattr(going, sick).parameters()]
-    for ill in (True, True, True, False, True, True, True):
+    for ill in (True, False, True):
         logged = going.step(phase, *pair, 0.0)["grad_norm" if sick == "generator" else "d_grad_norm"]
         assert (float(logged) == math.inf) == ill
-    with pytest.raises(SrkitError, match="each of the last 4 steps was skipped.*--precision bf16, or fp32"):
+    with pytest.raises(SrkitError, match="each of the last 2 steps was skipped.*--precision bf16, or fp32"):
         going.step(phase, *pair, 1e-3)
     for before, after in zip(still, getattr(going, sick).parameters(), strict=True):
         assert torch.equal(before, after)

@@ -19,8 +19,8 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from srkit.data.registry import Archive, Named, find_data, locate
-from srkit.data.sources import digest, find_pictures, is_hidden
-from srkit.files import SrkitError, locked, write_text
+from srkit.data.sources import find_pictures, is_hidden
+from srkit.files import SrkitError, digest, locked, write_text
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress

@@ -178,7 +178,7 @@ def test_pictures_that_do_not_open_here_are_counted_and_named(tmp_path):
     lay(tmp_path, "1.png")
     for name in ("a.HEIC", "b.heic", "c.dng", "notes.txt", ".d.heic"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"left out: 3 \.dng, \.heic in .*a\.HEIC, b\.heic, c\.dng; save them as PNG"):
+    with pytest.warns(UserWarning, match=r"left out: 3 \.dng, \.heic in .*as PNG or JPEG: a\.HEIC, b\.heic, c\.dng"):
         assert names(find_pictures(tmp_path)) == ["1.png"]
 
 
