@@ -14,7 +14,7 @@ from srkit import __version__
 from srkit.course.notebooks import chapters, choose, plain_path, read_chapter, recipe_names
 from srkit.data.download import kaggle
 from srkit.data.registry import find_data
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, expanded, write_text
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
@@ -160,7 +160,7 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
 
     previous: a folder, or OWNER/KERNEL, whose output Kaggle attaches read-only. Raises SrkitError where it is not here.
     """
-    places = [Path(previous).expanduser(), inputs() / "notebooks" / previous, inputs() / Path(previous).name]
+    places = [expanded(previous), inputs() / "notebooks" / previous, inputs() / Path(previous).name]
     found = [place for place in places if place.is_dir()]
     if not found:
         raise SrkitError(f"{previous} is not attached here: add the earlier notebook's output by Add Input.")

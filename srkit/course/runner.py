@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from srkit.course.doctor import doctor
 from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
-from srkit.files import SrkitError, writable
+from srkit.files import SrkitError, expanded, writable
 from srkit.paths import home
 from srkit.progress import Progress
 
@@ -57,7 +56,7 @@ def run_course(
     find_profile(profile)
     one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
-    folders = [name != "starter" and Path(name).expanduser() for name in several(data)]
+    folders = [name != "starter" and expanded(name) for name in several(data)]
     names = [str(at.resolve()) if at and at.is_dir() else name for at, name in zip(folders, several(data), strict=True)]
     data = "+".join(names)
     find_photographs(data)
@@ -160,6 +159,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def own_kernel(started: list) -> type:
     """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
+    from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -172,18 +172,9 @@ def own_kernel(started: list) -> type:
         def kernel_spec(self) -> KernelSpec:
             package = str(Path(__file__).resolve().parents[2])
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+            env = {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
             return KernelSpec(
-                argv=[
-                    *(sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"),
-                    *("--log-level=ERROR", "-f", "{connection_file}"),
-                ],
-                name="python3",
-                display_name="Python 3",
-                language="python",
-                env={
-                    "PYTHONPATH": os.pathsep.join(paths),
-                    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                },
+                name="python3", env=env, **get_kernel_dict(["--log-level=ERROR"], ["-Xfrozen_modules=off"])
             )
 
     return OwnKernel

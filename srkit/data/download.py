@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from srkit.data.registry import Archive, Named, find_data, locate
 from srkit.data.sources import find_pictures, is_hidden
-from srkit.files import SrkitError, digest, locked, write_text
+from srkit.files import CannotWrite, SrkitError, digest, locked, write_text
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress
@@ -54,7 +54,7 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
             if not keep_archive:
                 shutil.rmtree(archives)
     except OSError as error:
-        raise SrkitError(f"{place} cannot be written ({error}): make room, or name another by SRKIT_DATA.") from error
+        raise CannotWrite(place, error, "name another folder by SRKIT_DATA") from error
     return folder
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from srkit.data import pairs
 from srkit.data.registry import NAMED, folders, several
-from srkit.files import SrkitError, digest
+from srkit.files import SrkitError, digest, expanded
 from srkit.images import SUFFIXES
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
@@ -194,7 +194,7 @@ def _named(wanted: Iterable[str | Path], files: list[Path]) -> list[Path]:
     found = []
     for name in map(Path, wanted):
         same = [path for path in files if path.name == name.name]
-        whole, parts = name.expanduser().resolve(), name.parts
+        whole, parts = expanded(name).resolve(), name.parts
         meant = [path for path in same if path.parts[-len(parts) :] == parts or path.resolve() == whole]
         if not meant:
             raise SrkitError(f"{name} is not among the {len(files)} photographs: correct its name, or leave it out.")

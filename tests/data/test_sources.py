@@ -90,6 +90,11 @@ def test_three_folders_of_real_photographs_are_one_set_without_the_one_of_the_te
     assert not found.lr
 
 
+def test_a_users_folder_that_is_none_is_a_name_like_any_other():
+    with pytest.raises(SrkitError, match="~nobody-of-this-name is no folder and no named set"):
+        find_photographs("~nobody-of-this-name")
+
+
 @pytest.mark.parametrize("nothing", ["", [], ["", "a"]])
 def test_no_name_at_all_is_refused(nothing):
     with pytest.raises(SrkitError, match="no data is named"):
