@@ -162,11 +162,11 @@ def _sound_exif(picture: Image.Image) -> tuple[Image.Exif, bool]:
         for tag in KEPT:
             if tag in exif and not (tag == 270 and SHAPED.search(str(exif[tag]))):
                 kept[tag] = exif[tag]
-        for tag in FOLDERS:
-            if folder := {name: value for name, value in exif.get_ifd(tag).items() if name not in COUNTS_PIXELS}:
+        for tag in [tag for tag in FOLDERS if tag in exif]:
+            if not (folder := exif.get_ifd(tag)):
+                raise ValueError("a folder beyond the end")
+            if folder := {name: value for name, value in folder.items() if name not in COUNTS_PIXELS}:
                 kept[tag] = folder
-            elif tag in exif:
-                return Image.Exif(), False
         kept.tobytes()
     except Exception:
         return Image.Exif(), False
