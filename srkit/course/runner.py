@@ -9,13 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.course.doctor import doctor
 from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
 from srkit.files import SrkitError, expanded, writable
 from srkit.paths import home
 from srkit.progress import Progress
-
-__all__ = ["Done", "chapters", "doctor", "home", "run_course"]
 
 
 @dataclass(frozen=True)
