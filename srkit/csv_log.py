@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
-from srkit.files import SrkitError, replacing
+from srkit.files import CannotWrite, SrkitError, locked, write_text
 
 PATIENCE = 60  # seconds that a process waits for another one to finish its line
 
@@ -17,9 +16,10 @@ PATIENCE = 60  # seconds that a process waits for another one to finish its line
 class CsvLog:
     """Rows of one kind, each in its file as soon as it is there.
 
-    columns: the header of a new file; an older one may lack some, and keeps its own until it is rewritten. words: the
-    columns that hold text, so that a picture called "NA" or "007" stays one. needed: the columns without which a file
-    is of another kind, by default all. floats: how numbers are written. kind: what the file is, for its errors.
+    columns: the header of a new file; an older one may lack some, and keeps its own until it is rewritten. None where
+    the file is read or cut only, whatever it has. words: the columns that hold text, so that a picture called "NA" or
+    "007" stays one. needed: the columns without which a file is of another kind, by default all. floats: how numbers
+    are written. kind: what the file is, for its errors.
 
     All writing happens under a lock (.NAME.lock beside it), which other processes wait for. A line that a crash cut off
     is not read, and goes with the next writing.
@@ -28,22 +28,22 @@ class CsvLog:
     def __init__(
         self,
         path: Path | str,
-        columns: Sequence[str],
+        columns: Sequence[str] | None,
         words: Sequence[str] = (),
         needed: Sequence[str] | None = None,
         floats: str = "%.6g",
         kind: str = "table of this kind",
     ):
-        self.path, self.columns, self.words = Path(path), list(columns), list(words)
-        self.needed, self.floats, self.kind = set(columns if needed is None else needed), floats, kind
-        self.lock = FileLock(self.path.with_name(f".{self.path.stem[:50]}.lock"), timeout=PATIENCE)
+        self.path, self.columns, self.words = Path(path), columns and list(columns), list(words)
+        self.needed, self.floats, self.kind = list(columns if needed is None else needed), floats, kind
 
     def read(self) -> pd.DataFrame:
         """Every whole line, NaN in columns that an older file lacks. Raises SrkitError for another kind of file."""
         text = self._whole()
         try:
-            header = list(pd.read_csv(StringIO(text), nrows=0)) if text else self.columns
-            if not self.needed <= set(header) <= set(self.columns):
+            header = list(pd.read_csv(StringIO(text), nrows=0)) if text else self.columns or self.needed
+            columns = self.columns or header
+            if not set(self.needed) <= set(header) <= set(columns):
                 raise ValueError("other columns")
             numbers = {name: ["", "nan", "NaN"] for name in header if name not in self.words}
             kinds = dict.fromkeys((name for name in self.words if name in header), str)
@@ -51,7 +51,7 @@ class CsvLog:
             table = pd.read_csv(StringIO(text or ",".join(header)), **options)
         except ValueError as error:  # pandas' errors of parsing are ValueErrors too
             raise SrkitError(f"{self.path} is no {self.kind}: name another file.") from error
-        return table.reindex(columns=self.columns)
+        return table.reindex(columns=columns)
 
     def append(self, *rows: Mapping[str, Any]) -> None:
         """Add rows, in the columns that the file has; the header first where it is new."""
@@ -67,8 +67,7 @@ class CsvLog:
         """Put what `change` makes of all rows in their place, as one step that no other process comes between."""
         with self._locked():
             table = change(self.read())
-            with replacing(self.path) as beside:
-                beside.write_text(self._text(table[self.columns], header=True), encoding="utf-8", newline="")
+            write_text(self.path, self._text(table, header=True))
         return table
 
     def _whole(self) -> str:
@@ -80,7 +79,7 @@ class CsvLog:
         except (OSError, UnicodeDecodeError) as error:
             raise SrkitError(f"{self.path} is no {self.kind}: name another file.") from error
         whole = text[: text.rfind("\n") + 1]
-        if not whole and not ",".join(self.columns).startswith(text):
+        if not whole and self.columns and not ",".join(self.columns).startswith(text):
             raise SrkitError(f"{self.path} is no {self.kind}: name another file.")
         return whole
 
@@ -89,12 +88,9 @@ class CsvLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        busy = f"{self.path} is in use by another process: try again, or name another file."
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.lock:
+            with locked(self.path, busy, PATIENCE):
                 yield
-        except Timeout as error:
-            raise SrkitError(f"{self.path} is in use by another process: try again, or name another file.") from error
         except OSError as error:
-            reason = error.strerror or error
-            raise SrkitError(f"{self.path} cannot be written ({reason}): name another file.") from error
+            raise CannotWrite(self.path, error, "name another file") from error

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from srkit.data.levels import likely_white, read_levels
 from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
-from srkit.files import SrkitError
+from srkit.files import SrkitError, or_left_out
 from srkit.images import crop_to_multiple, picture_mode
 from srkit.parts import origin
 
@@ -40,19 +41,13 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    bad, other, dark = [], [], {}
+    other, dark, read = [], {}, lambda _, path: (*read_levels(path, white), picture_mode(path))
     try:
-        for number, path in enumerate(paths):
-            try:
-                (image, largest), mode = read_levels(path, white), picture_mode(path)
-            except SrkitError as error:
-                bad.append(path)
-                warnings.warn(f"left out: {error}", stacklevel=3)
-                continue
+        for number, (image, largest, mode) in _usable(paths, read, "opens: give a folder of photographs"):
             if mode not in ("RGB", "CMYK", "YCbCr"):
-                other.append(f"{path.name} ({mode})")
+                other.append(f"{paths[number].name} ({mode})")
             if largest is not None:
-                dark[path] = largest
+                dark[paths[number]] = largest
             yield number, image
     finally:
         if other:
@@ -63,9 +58,18 @@ def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[i
             words = f"nearly black: {listed(dark)}; of their 16 bits no value is over {most}. "
             words += f"If white is {likely_white(most)} there, say so: white={likely_white(most)}."
             warnings.warn(words, stacklevel=3)
-    if len(bad) == len(paths):
-        named = bad[0].parent if bad else "this list"
-        raise SrkitError(f"none of the {len(bad)} pictures in {named} opens: give a folder of photographs.")
+
+
+def _usable(paths: Sequence[Path], read: Callable[[int, Path], Any], wanted: str) -> Iterator[tuple[int, Any]]:
+    """Number and what `read` makes of each file; those that it refuses are named by a warning. SrkitError for all."""
+    good = False
+    for number, path in enumerate(paths):
+        with or_left_out():
+            found = read(number, path)
+            good = True
+            yield number, found
+    if not good:
+        raise SrkitError(f"none of the {len(paths)} pictures in {paths[0].parent if paths else 'this list'} {wanted}.")
 
 
 def decode_all(photographs: Photographs, cache: Path) -> tuple[dict[Path, np.ndarray], Path | None]:
@@ -93,7 +97,7 @@ def checked_validation(
     with closing(_opened(photographs.valid, photographs.white)) as opened:
         for number, image in opened:
             path = photographs.valid[number]
-            try:
+            with or_left_out():
                 if min(image.shape[:2]) < least:
                     small[path] = image
                 elif photographs.lr:
@@ -104,8 +108,6 @@ def checked_validation(
                 else:
                     hr = middle(image, side, scale)
                     found.append((hr, degrade(hr, scale, degradation, len(found))))
-            except SrkitError as error:
-                warnings.warn(f"left out: {error}", stacklevel=2)
             if len(found) == count:
                 break
     if small:
@@ -174,7 +176,8 @@ class Patches:
         made = ((n, degrade(image, scale, degradation, seed + n)) for n, image in enumerate(self.hr))
         if given:
             degradation = "given"
-            made = _given([given[path] for path in images], self.hr, scale, white)
+            read = lambda n, path: read_lr(path, self.hr[n], scale, white)  # noqa: E731
+            made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
             what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
             own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
@@ -224,23 +227,6 @@ class Patches:
         lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
         top, left = corner - first
         return lr[top : top + small, left : left + small]
-
-
-def _given(
-    paths: Sequence[Path], hr: Sequence[np.ndarray], scale: int, white: int | None
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and picture of the LR files that open and fit; the others are named by a warning."""
-    bad = []
-    for n, path in enumerate(paths):
-        try:
-            yield n, read_lr(path, hr[n], scale, white)
-        except SrkitError as error:
-            bad.append(path)
-            warnings.warn(f"left out: {error}", stacklevel=3)
-    if len(bad) == len(paths):
-        raise SrkitError(
-            f"none of the {len(bad)} LR pictures in {bad[0].parent} can be used: give those of the HR ones."
-        )
 
 
 def dihedral(image: np.ndarray, which: int) -> np.ndarray:

@@ -5,7 +5,6 @@ LR is (N, 3, H / scale, W / scale) in [0, 1], rounded to the 256 levels of a fil
 A degradation with `fresh` is drawn anew for each crop that training takes; the others degrade a photograph once.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, check_numbers, find_named
 from srkit.high_order import HighOrder
 from srkit.images import to_image, to_tensor
 from srkit.kernels import filtered, gaussian_kernel, motion_kernel, shifted
-from srkit.noise import gaussian, jpeg, poisson, quantise, within
+from srkit.noise import gaussian, jpeg, poisson, quantise
 from srkit.resize import imresize
 
+FULL_WELL = 400  # photons of `Camera` where a picture is white
 HIDDEN_SEED = 2018  # of `Unknown`: one blur and shift for all pictures, which no network is told
 
 
@@ -39,11 +39,11 @@ class BlurDown:
     sigma: float = 1.6
 
     def __post_init__(self) -> None:
-        within("a blur's sigma of", self.sigma, 0, 20)
+        check_numbers(0.0, 20.0, sigma=self.sigma)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         kernel = gaussian_kernel(self.sigma, self.sigma, 0.0)
-        return quantise(imresize(filtered(hr, kernel.expand(len(hr), -1, -1)), 1 / scale))
+        return quantise(imresize(filtered(hr, kernel), 1 / scale))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Unknown:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        within("a degradation's strength of", self.strength, 0, 10)
+        check_numbers(0.0, 10.0, strength=self.strength)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(HIDDEN_SEED)
@@ -65,7 +65,7 @@ class Unknown:
         sigmas = ((0.6 + 0.4 * long) * scale * self.strength, (0.3 + 0.2 * short) * scale * self.strength)
         kernel = gaussian_kernel(*sigmas, turn * math.pi)
         shifts = torch.tensor([shift]) * 2 - 1  # at most one LR pixel to either side
-        moved = shifted(filtered(hr, kernel.expand(len(hr), -1, -1)), shifts.expand(len(hr), 2) * scale * self.strength)
+        moved = shifted(filtered(hr, kernel), shifts.expand(len(hr), 2) * scale * self.strength)
         return quantise(imresize(moved, 1 / scale))
 
 
@@ -82,7 +82,7 @@ class Camera:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        within("a degradation's strength of", self.strength, 0, 10)
+        check_numbers(0.0, 10.0, strength=self.strength)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(seed)
@@ -95,7 +95,7 @@ class Camera:
         )
         moved = shifted(filtered(hr, kernels), (drawn[:, 2:] * 2 - 1) * scale * self.strength)
         lr = imresize(moved, 1 / scale).clamp(0, 1)
-        return quantise(poisson(lr, self.strength, random))
+        return quantise(poisson(lr, FULL_WELL / self.strength**2, random) if self.strength else lr)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Noise:
     grey: bool = False
 
     def __post_init__(self) -> None:
-        within("noise of sigma", self.sigma, 0, 255)
+        check_numbers(0.0, 255.0, sigma=self.sigma)
 
     def __call__(self, hr: Tensor, scale: int = 1, seed: int = 0) -> Tensor:
         return quantise(gaussian(hr, self.sigma, self.grey, torch.Generator().manual_seed(seed)))
@@ -125,7 +125,7 @@ class Jpeg:
     quality: int
 
     def __post_init__(self) -> None:
-        within("a JPEG quality of", self.quality, 1, 100)
+        check_numbers(1, 100, quality=self.quality)
 
     def __call__(self, hr: Tensor, scale: int = 1, seed: int = 0) -> Tensor:
         return torch.cat([jpeg(picture, self.quality) for picture in hr])
@@ -162,11 +162,7 @@ DEGRADATIONS |= {"noise": Then(BICUBIC, Noise(10)), "jpeg": Then(BICUBIC, Jpeg(4
 
 def find_degradation(name: str) -> Callable[[Tensor, int, int], Tensor]:
     """A degradation by its name in DEGRADATIONS. Raises SrkitError with the nearest name, and all of them."""
-    if name not in DEGRADATIONS:
-        near = difflib.get_close_matches(name.lower().replace("-", "_"), DEGRADATIONS, 1)
-        meant = f"did you mean {near[0]!r}? All" if near else "all"
-        raise SrkitError(f"degradation {name!r} is not known: {meant}: {', '.join(DEGRADATIONS)}.")
-    return DEGRADATIONS[name]
+    return find_named("degradation", name, DEGRADATIONS)
 
 
 def degrade(

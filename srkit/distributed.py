@@ -4,6 +4,7 @@ Every process keeps the same weights and draws the same batch, takes its own par
 (which, unlike PyTorch's wrapper, needs no care with a gradient penalty or a network that is frozen for a while).
 """
 
+import atexit
 import os
 from collections.abc import Mapping
 
@@ -28,9 +29,15 @@ def begin(batch: int, device: str | None = None) -> str | None:
         raise SrkitError(f"{os.environ['LOCAL_WORLD_SIZE']} processes share {gpus} GPUs: use --nproc_per_node={gpus}.")
     if gpus:
         torch.cuda.set_device(local)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if gpus else "gloo")
+    if not dist.is_initialized():  # what lies on the CPU goes by gloo, and so no GPU is waited for
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo")
+        atexit.register(_leave)
     return f"cuda:{local}" if gpus else "cpu"
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def world() -> int:
@@ -61,10 +68,21 @@ def mean(values: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, 
     return dict(zip(values, (together / world()).tolist(), strict=True))
 
 
-def any_of(asked: bool, device: torch.device) -> bool:
-    """Whether one process at least asks."""
+def any_of(asked: bool, device: torch.device | None = None) -> bool:
+    """Whether one process at least asks; all wait here for the last one. By way of the CPU it takes a part of a ms."""
     if world() == 1:
         return asked
     flag = torch.tensor(float(asked), device=device)
     dist.all_reduce(flag)
     return bool(flag)
+
+
+def require_same_step(step: int) -> None:
+    """Raise SrkitError, in every process, where not all are at one step: as where they do not see one run's folder."""
+    if world() > 1:
+        steps = torch.zeros(world(), dtype=torch.int64)
+        steps[rank()] = step
+        dist.all_reduce(steps)
+        if len(steps.unique()) > 1:
+            at = ", ".join(map(str, steps.tolist()))
+            raise SrkitError(f"the processes begin at steps {at}: name a folder by --runs that all of them share.")

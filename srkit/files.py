@@ -1,14 +1,18 @@
 """Files that are whole or absent, and the one error that srkit shows to its user."""
 
 import difflib
+import hashlib
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 FULL = ENOSPC, EDQUOT
 WRITING = *FULL, EFBIG, EIO, EROFS  # what no reading ends in, or hardly ever
@@ -27,11 +31,19 @@ class CannotWrite(SrkitError):
         super().__init__(f"{path} cannot be written ({reason.strerror or reason}): {way_out}{then}.")
 
 
-def check_number(name: str, value: object, least: float = 1, whole: bool = True) -> None:
-    """Raise SrkitError for what is no number, or is below `least`: names the argument and what it takes."""
-    kind = Integral if whole else Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
-        raise SrkitError(f"{name} is {value!r}: give a {'whole ' * whole}number from {least:g}.")
+def check_numbers(least: float = 1, most: float = math.inf, /, **numbers: object) -> None:
+    """Raise SrkitError for a number out of range, not finite or none at all; None is one that was left out.
+
+    A whole `least` asks for whole numbers: check_numbers(1, batch=batch), but check_numbers(0.0, sharpen=sharpen).
+    """
+    whole = isinstance(least, int)
+    for name, value in numbers.items():
+        number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if value is not None and not (number and least <= value <= most and value < math.inf):
+            enough = f"from {least:g}" if least == 0 or least >= 1 else "above 0"
+            enough += f" to {most:g}" if most < math.inf else " on" * enough.startswith("from")
+            word = name.replace("_", " ")
+            raise SrkitError(f"{word} {value!r} does not do: give a {'whole ' * whole}number {enough}.")
 
 
 def expanded(path: Path | str) -> Path:
@@ -52,13 +64,11 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"did you mean {lower[found[0]]}? " if found else ""
 
 
-def check_numbers(least: float = 1, **numbers: object) -> None:
-    """Raise SrkitError for a number that is below `least`, not finite or none at all; None is one that was left out."""
-    for name, value in numbers.items():
-        good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
-        if value is not None and not good:
-            enough = f"from {least:g} on" if least in (0, 1) else "above 0"
-            raise SrkitError(f"{name.replace('_', ' ')} {value!r} does not do: give a number {enough}.")
+def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """known[name]; SrkitError with the good names where there is none such."""
+    if name not in known:
+        raise SrkitError(f"{what} {name!r} is not known: {near(str(name), known)}choose one of {', '.join(known)}.")
+    return known[name]
 
 
 @contextmanager
@@ -88,6 +98,70 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise CannotWrite(path, reason) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a whole file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file in UTF-8, beside and renamed."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def writable(folder: Path, way_out: str) -> Path:
+    """Make the folder and try a file in it; CannotWrite, with the way out, where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise CannotWrite(folder, error, way_out) from error
+
+
+@contextmanager
+def or_left_out() -> Iterator[None]:
+    """What cannot be used inside is left out: its SrkitError becomes a warning."""
+    try:
+        yield
+    except SrkitError as error:
+        warnings.warn(f"left out: {error}", stacklevel=3)
+
+
+@contextmanager
+def locked(path: Path, busy: str = "", patience: float = -1, waiting: str = "") -> Iterator[None]:
+    """Hold the lock .NAME.lock beside a file or folder against other processes, as long as the block lasts.
+
+    It is the system's own lock: gone with the process that holds it, however that ends. Another one is waited for, for
+    at most `patience` seconds or for ever; `waiting` is printed after the first. Raises SrkitError with the sentence
+    `busy` when these are over, and where the lock cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    name = os.fsencode(path.name)
+    lock = FileLock(path.with_name(f".{path.name if len(name) < 240 else hashlib.sha256(name).hexdigest()}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held = lock.acquire(timeout=1 if waiting else patience)
+        except Timeout:
+            if not waiting:
+                raise
+            print(waiting)
+            held = lock.acquire(timeout=patience)
+    except Timeout as error:
+        raise SrkitError(busy) from error
+    except OSError as error:
+        raise CannotWrite(path.parent, error) from error
+    with held:
+        try:
+            yield
+        finally:
+            if os.name == "posix":  # elsewhere filelock does it; who waits for this one opens another
+                Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _reason(error: Exception, beside: Path) -> OSError | None:

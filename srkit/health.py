@@ -1,5 +1,7 @@
 """Is the training healthy? The run's history in words: what looks ill, and what to try."""
 
+import math
+
 import pandas as pd
 
 WINDOW = 7  # the newest logged lines, which a finding is about
@@ -10,6 +12,7 @@ RASTER_RATIO = 1.5  # of the grid to bicubic's; sound networks are below 1.3
 WON, IGNORED, APART = "D has won", "G ignores D", "D tells SR and HR apart"
 NO_SAY, ALONE, RASTER = "a loss has no say", "a loss decides alone", "a raster"
 DRIFT, EXPLODED, FALLEN, FEW = "colours drift", "gradients explode", "PSNR-Y falls", "too few lines to tell"
+STALLED = "fp16 stalls"
 TRY = {
     WON: "lower the discriminator's rate (Phase.d_lr), give it fewer channels, or the generator a longer first phase",
     IGNORED: "raise the weight of the adversarial loss, or lower that of the others (Phase.losses)",
@@ -19,6 +22,7 @@ TRY = {
     RASTER: "add Checkerboard() to Phase.losses or raise its weight, or lower the weight of the perceptual loss",
     DRIFT: "add a pixel loss with a small weight, or look whether LR and HR show the same range",
     EXPLODED: "lower the learning rate (Phase.lr), or clip the gradient (Phase(clip=1.0))",
+    STALLED: "go on with --resume --precision bf16, or fp32",
     FALLEN: "lower the learning rate, raise the weight of the pixel loss, or take the weights of the phase before",
     FEW: "train longer, or log more often (Profile.log_every)",
 }
@@ -32,7 +36,7 @@ def findings(history: pd.DataFrame) -> dict[str, str]:
     phase = history[history["phase"] == history["phase"].iloc[-1]] if len(history) else history
     if len(phase) < WINDOW:
         return {FEW: f"{len(phase)} of {WINDOW}"}
-    looks = (_verdicts, _gap, _shares, _raster, _colours, _gradients, _validation)
+    looks = (_verdicts, _gap, _shares, _raster, _colours, _stalled, _gradients, _validation)
     found = {name: said for look in looks for name, said in look(phase).items()}
     return {name: said for name, said in found.items() if name != APART or WON not in found}  # WON says it already
 
@@ -99,8 +103,15 @@ def _colours(phase: pd.DataFrame) -> dict[str, str]:
     return {DRIFT: ", ".join(f"{name} {by:+.0f}" for name, by in far.items()) + " of 255"} if len(far) else {}
 
 
+def _stalled(phase: pd.DataFrame) -> dict[str, str]:
+    """Steps that fp16 skips, since a gradient is beyond its range, have an infinite norm in the history."""
+    norms = phase.reindex(columns=["grad_norm", "d_grad_norm"]).tail(WINDOW)
+    skipped = int((norms == math.inf).any(axis=1).sum())
+    return {STALLED: f"{skipped} of {WINDOW} logged steps were skipped"} if 2 * skipped > WINDOW else {}
+
+
 def _gradients(phase: pd.DataFrame) -> dict[str, str]:
-    norms = phase["grad_norm"].dropna()
+    norms = phase["grad_norm"].replace(math.inf, math.nan).dropna()
     now, usual = norms.tail(WINDOW // 2).median(), norms.head(-WINDOW // 2).median()
     return {EXPLODED: f"norm {now:.3g}, {now / usual:.0f} times the usual"} if now > 10 * usual else {}
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srkit.files import SrkitError
-from srkit.kernels import blurred, gaussian_kernel, plateau_kernel, sinc_kernel
-from srkit.noise import gaussian, jpeg, photons, quantise, within
+from srkit.files import SrkitError, check_numbers
+from srkit.kernels import filtered, gaussian_kernel, plateau_kernel, sinc_kernel
+from srkit.noise import gaussian, jpeg, photons, quantise
 from srkit.resize import imresize
 
 
@@ -53,7 +53,7 @@ class HighOrder:
     fresh = True
 
     def __post_init__(self) -> None:
-        within("a degradation's strength of", self.strength, 0, 1)
+        check_numbers(0.0, 1.0, strength=self.strength)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         if min(hr.shape[-2:]) < SIZES[-1]:
@@ -83,7 +83,7 @@ class HighOrder:
     def _blur(self, x: Tensor, order: Order, random: Random) -> Tensor:
         size = random.choice(SIZES)
         if random.random() < SINC:
-            return blurred(x, self._sinc(size, 3 if size < 13 else 5, random))
+            return filtered(x, self._sinc(size, 3 if size < 13 else 5, random))
         ((shape, sigmas),) = random.choices(list(KERNELS), list(KERNELS.values()))
         along = across = random.uniform(*order.sigma) * self.strength
         angle = 0.0
@@ -91,11 +91,11 @@ class HighOrder:
             across, angle = random.uniform(*order.sigma) * self.strength, random.uniform(-math.pi, math.pi)
         if shape == "plateau":
             beta = 1 if random.random() < 0.5 else random.uniform(1, 2)
-            return blurred(x, plateau_kernel(along, across, angle, size, beta))
+            return filtered(x, plateau_kernel(along, across, angle, size, beta))
         beta = 1.0
         if shape == "generalised":
             beta = random.uniform(0.5, 1) if random.random() < 0.5 else random.uniform(1, 4)
-        return blurred(x, gaussian_kernel(along, across, angle, size, beta))
+        return filtered(x, gaussian_kernel(along, across, angle, size, beta))
 
     def _sinc(self, size: int, least: int, random: Random) -> Tensor:
         cutoff = random.uniform(math.pi / least, math.pi)
@@ -123,7 +123,7 @@ class HighOrder:
 
     def _end(self, x: Tensor, size: tuple[int, int], random: Random) -> Tensor:
         x = self._resize(x, size, random)
-        return blurred(x, self._sinc(random.choice(SIZES), 3, random)) if random.random() < LAST_SINC else x
+        return filtered(x, self._sinc(random.choice(SIZES), 3, random)) if random.random() < LAST_SINC else x
 
 
 def crisp(hr: Tensor) -> Tensor:

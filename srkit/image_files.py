@@ -152,35 +152,25 @@ def _about(picture: Image.Image, kind: str, lost: list[str]) -> dict[str, Any]:
 
 
 def _sound_exif(picture: Image.Image) -> tuple[Image.Exif, bool]:
-    """What is kept of a picture's EXIF, and whether all of that could be read."""
-    kept, sound = Image.Exif(), True
+    """What is kept of a picture's EXIF, and whether it could be read: of damaged EXIF nothing is."""
+    kept = Image.Exif()
     try:
         exif = picture.getexif()
         if "exif" in picture.info:  # where Pillow met damage before, it has kept silent
             exif = Image.Exif()
             exif.load(picture.info["exif"])
-        folders = {tag: dict(exif.get_ifd(tag)) for tag in FOLDERS if tag in exif}
+        for tag in KEPT:
+            if tag in exif and not (tag == 270 and SHAPED.search(str(exif[tag]))):
+                kept[tag] = exif[tag]
+        for tag in [tag for tag in FOLDERS if tag in exif]:
+            if not (folder := exif.get_ifd(tag)):
+                raise ValueError("a folder beyond the end")
+            if folder := {name: value for name, value in folder.items() if name not in COUNTS_PIXELS}:
+                kept[tag] = folder
+        kept.tobytes()
     except Exception:
-        return kept, False
-    for tag in KEPT:
-        if tag in exif and not (tag == 270 and SHAPED.search(str(exif[tag]))):
-            sound &= _put(kept, tag, exif[tag])
-    for tag, folder in folders.items():
-        good = {name: folder[name] for name in folder.keys() - COUNTS_PIXELS if _put(Image.Exif(), name, folder[name])}
-        sound &= len(good) == len(folder.keys() - COUNTS_PIXELS) > 0 and _put(kept, tag, good)
-    return kept, sound
-
-
-def _put(exif: Image.Exif, tag: int, value: object) -> bool:
-    """Add a tag to EXIF, where it can be written."""
-    alone = Image.Exif()
-    alone[tag] = value
-    try:
-        alone.tobytes()
-    except Exception:
-        return False
-    exif[tag] = value
-    return True
+        return Image.Exif(), False
+    return kept, True
 
 
 def check_size(path: Path, kind: str, height: int, width: int) -> None:

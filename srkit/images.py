@@ -20,7 +20,7 @@ KINDS |= dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
 SUFFIXES = tuple(KINDS)  # of what is taken for a picture; an opened file's kind is told by its content
 MAX_PIXELS = 100_000_000
 PNG_START = b"\x89PNG\r\n\x1a\n"
-PNG_TEXT, PNG_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP"), (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+PNG_PIXELS = b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"
 SETTINGS = ("transparency", "exif", "icc_profile", "dpi", "gamma", "chromaticity", "srgb")  # Pillow's words
 
 
@@ -52,43 +52,38 @@ def opened(
 
 
 def _decoded(path: Path | BytesIO, max_pixels: int, lost: list[str]) -> Image.Image:
-    kinds = set(KINDS.values()) - (
-        {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()
-    )  # its content could be anything
-    failed = None
-    for without in ("", "text and colour profile", "metadata"):
-        try:
-            with ExitStack() as stack:
-                source = _without(path, without) if without else path
-                picture = stack.enter_context(Image.open(source, formats=sorted(kinds)))
-                width, height = picture.size
-                if width * height > max_pixels:
-                    raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
-                picture.load()
-                for name in SETTINGS:
-                    if isinstance(picture.info.get(name), str):  # a PNG's text by that name
-                        del picture.info[name]
-                lost += [without] if without else []
-                stack.pop_all()
-                return picture
-        except SrkitError:
+    try:
+        return _loaded(path, path, max_pixels)
+    except SrkitError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk, and not of the file's content
             raise
-        except Exception as error:
-            failed = failed or error
-            if isinstance(error, OSError) and error.errno:  # of the disk, and not of the file's content
-                break
-    raise failed
+        data = path.getvalue() if isinstance(path, BytesIO) else path.read_bytes()
+        kept = b"".join(chunk for name, chunk in png_chunks(data) if name in (*PNG_PIXELS, b"eXIf"))
+        if not data.startswith(PNG_START):
+            raise
+        try:
+            picture = _loaded(BytesIO(PNG_START + kept), path, max_pixels)
+        except OSError:
+            raise error from None
+    lost.append("text, colour profile and other metadata")
+    return picture
 
 
-def _without(path: Path | BytesIO, what: str) -> BytesIO:
-    """A PNG without its text and its profile, or with nothing but its pixels."""
-    data = path.getvalue() if isinstance(path, BytesIO) else path.read_bytes()
-    if not data.startswith(PNG_START):
-        raise ValueError("only a PNG is taken apart")
-    kept = (
-        chunk for name, chunk in png_chunks(data) if name in PNG_PIXELS or (what != "metadata" and name not in PNG_TEXT)
-    )
-    return BytesIO(PNG_START + b"".join(kept))
+def _loaded(source: Path | BytesIO, path: Path | BytesIO, max_pixels: int) -> Image.Image:
+    anything = {"TGA"} if getattr(path, "suffix", "").lower() != ".tga" else set()  # its content does not say
+    with ExitStack() as stack:
+        picture = stack.enter_context(Image.open(source, formats=sorted(set(KINDS.values()) - anything)))
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise SrkitError(f"{path} is {width} x {height}, over {max_pixels:,} pixels: make it smaller.")
+        picture.load()
+        for name in SETTINGS:
+            if isinstance(picture.info.get(name), str):  # a PNG's text by that name
+                del picture.info[name]
+        stack.pop_all()
+        return picture
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -116,17 +111,14 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels)
 
 
-def read_image(path: Path | str | BytesIO, grey: bool = False) -> np.ndarray:
+def read_image(path: Path | str | BytesIO) -> np.ndarray:
     """Decode a picture as uint8 RGB (H, W, 3), turned upright by its EXIF orientation.
 
-    Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels; with
-    `grey=True` a file that holds one channel comes back as (H, W), as the benchmark protocol wants it.
+    Transparent pictures are laid on white, palettes looked up, grey ones given three equal channels.
     Raises SrkitError where the file is missing, truncated or no picture.
     """
     with opened(path) as picture:
         turn = orientation(picture)
-        if grey and picture.mode in ("1", "L"):
-            return turned(np.array(picture.convert("L")), turn)
         if picture.mode[0] in "IF":  # Pillow's own conversion clips at 255
             wide = wide_grey(picture).astype(np.float64)
             return turned(np.repeat((wide / 257 + 0.5).astype(np.uint8)[..., None], 3, axis=2), turn)

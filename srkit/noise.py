@@ -17,17 +17,18 @@ def quantise(x: Tensor) -> Tensor:
     return (x.clamp(0, 1) * 255).round() / 255
 
 
-def poisson(x: Tensor, strength: float, random: torch.Generator, peak: float = 400.0) -> Tensor:
-    """Photon noise: each value is a count around x * peak / strength**2, so its variance is x strength**2 / peak."""
-    if not strength:
-        return x
-    photons = peak / strength**2
-    return (torch.poisson((x * photons).cpu(), generator=random) / photons).to(x)
+def poisson(x: Tensor, peak: float, random: torch.Generator, scale: float = 1.0) -> Tensor:
+    """x, not below 0, with `scale` times the noise of counting photons, `peak` of them where x is 1.
+
+    Its variance is scale**2 x / peak.
+    """
+    counted = torch.poisson((x * peak).cpu(), generator=random).to(x) / peak
+    return x + scale * (counted - x)
 
 
 def gaussian(x: Tensor, sigma: float, grey: bool, random: torch.Generator) -> Tensor:
     """Gaussian noise of `sigma` grey levels of 255 on (N, C, H, W) in [0, 1]; grey: the same in all channels."""
-    noise = torch.randn(_shape(x, grey), generator=random)
+    noise = torch.randn(len(x), 1 if grey else x.shape[1], *x.shape[2:], generator=random)
     return (x + noise.to(x) * (sigma / 255)).clamp(0, 1)
 
 
@@ -42,8 +43,7 @@ def photons(x: Tensor, scale: float, grey: bool, random: torch.Generator) -> Ten
         levels = quantise((levels * torch.tensor([0.2989, 0.587, 0.114]).to(x).view(1, 3, 1, 1)).sum(1, keepdim=True))
     different = torch.bincount((levels * 255).round().long().flatten(), minlength=256).count_nonzero()
     peak = 2 ** math.ceil(math.log2(int(different)))
-    counted = torch.poisson((levels * peak).cpu(), generator=random).to(x) / peak
-    return (x + scale * (counted - levels)).clamp(0, 1)
+    return (x + poisson(levels, peak, random, scale) - levels).clamp(0, 1)
 
 
 def jpeg(x: Tensor, quality: int) -> Tensor:
@@ -54,13 +54,3 @@ def jpeg(x: Tensor, quality: int) -> Tensor:
     Image.fromarray(to_image(x)).save(file, "JPEG", quality=quality)
     with Image.open(file) as picture:
         return to_tensor(np.array(picture)).to(x)
-
-
-def _shape(x: Tensor, grey: bool) -> tuple[int, ...]:
-    return (len(x), 1, *x.shape[2:]) if grey else tuple(x.shape)
-
-
-def within(what: str, value: float, least: float, most: float) -> None:
-    """Raise SrkitError where a value is not from least to most."""
-    if not least <= value <= most:
-        raise SrkitError(f"{what} {value:g} is out of range: choose from {least} to {most}.")

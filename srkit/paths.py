@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from srkit.files import expanded
+
 
 def home() -> Path:
     """The project's folder: the checkout that srkit is imported from, or else the current folder, or the one above it
@@ -20,4 +22,4 @@ def inputs() -> Path:
 
 def data_folder() -> Path:
     """The folder that takes data sets, one folder each: what SRKIT_DATA names, or the project's data/."""
-    return Path(os.environ.get("SRKIT_DATA") or home() / "data").expanduser()
+    return expanded(os.environ.get("SRKIT_DATA") or home() / "data")

@@ -3,16 +3,14 @@
 A ninth system is made by changing three lines: `replace(SRGAN, name="mine", discriminator=partial(ConvCritic))`.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from srkit import parts
 from srkit.declarations import Phase, Recipe
 from srkit.degradations import BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator
-from srkit.files import SrkitError, near
+from srkit.files import SrkitError, find_named
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
 from srkit.losses import (
     LPIPS,
@@ -230,10 +228,3 @@ def find_recipe(name: str | Recipe) -> Recipe:
         OWN[name.name] = name
         parts.remember(name)
     return name
-
-
-def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
-    """known[name]; SrkitError with the good names where there is none such."""
-    if name not in known:
-        raise SrkitError(f"{what} {name!r} is not known: {near(str(name), known)}choose one of {', '.join(known)}.")
-    return known[name]

@@ -3,6 +3,8 @@
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from srkit.files import SrkitError, replacing
+from srkit import distributed
+from srkit.files import SrkitError, locked, or_left_out, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
 from srkit.records import build_generator
 from srkit.wrappers import Sharpened
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from srkit.csv_log import CsvLog
 
 WRITTEN = ("config.json", "history.csv", "checkpoint*.pt", "generator-*.safetensors", "samples/*.png")
 WORDS = ("about", "cite", "reported")  # of a recipe: what its result does not depend on
@@ -98,12 +103,21 @@ class Run:
 
     def history(self) -> "pd.DataFrame":
         """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
-        import pandas as pd
-
-        path = self.folder / "history.csv"
-        if not path.exists():
+        if not (self.folder / "history.csv").exists():
             raise SrkitError(f"{self.folder} has no history.csv: train the run first.")
-        return pd.read_csv(path)
+        return self._log().read()
+
+    def _log(self, columns: tuple[str, ...] | None = None) -> "CsvLog":
+        from srkit.csv_log import CsvLog  # pandas is slow to import, and weights need none
+
+        return CsvLog(self.folder / "history.csv", columns, ["phase"], ["phase", "step"], kind="history of a run")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from training this run meanwhile; SrkitError where another process does."""
+        busy = f"{self.folder} is being trained by another process: wait for its end, or name another with --runs."
+        with locked(self.folder, busy, 0) if distributed.rank() == 0 else nullcontext():
+            yield
 
     def may_go_on(self, config: dict[str, Any], resume: bool, force: bool) -> bool:
         """Whether there is a run here to go on with. Refuses to write over one unasked, or to go on with another."""
@@ -152,8 +166,7 @@ class Run:
         return None
 
     def write_config(self, config: dict[str, Any]) -> None:
-        with replacing(self.folder / "config.json") as beside:
-            beside.write_text(json.dumps(config, indent=2) + "\n")
+        write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
 
     def samples(self) -> list[Path]:
         """The first validation picture as training went on, oldest first: samples/PHASE-STEP.png."""
@@ -161,23 +174,15 @@ class Run:
 
     def append_history(self, row: dict[str, Any], columns: tuple[str, ...]) -> None:
         """Add one line to history.csv, whole or not at all; the header first where the file is new."""
-        path = self.folder / "history.csv"
-        new = not self.history_text().strip()
-        if not new:  # a run that an earlier version began keeps its columns
-            with path.open() as file:
-                columns = tuple(file.readline().strip().split(","))
-        cells = [f"{row[c]:.6g}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
-        with path.open("w" if new else "a") as file:
-            file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
+        self._log(columns).append(row)
 
     def cut_history(self, step: int) -> None:
         """Forget the lines after `step`, and one that was not written to its end."""
+        path = self.folder / "history.csv"
         if not step:
-            (self.folder / "history.csv").unlink(missing_ok=True)
-        elif text := self.history_text():
-            header, *lines = (line for line in text.splitlines(keepends=True) if line.endswith("\n"))
-            place = header.strip().split(",").index("step")
-            self.write_history(header + "".join(line for line in lines if int(line.split(",")[place]) <= step))
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            self._log().rewrite(lambda table: table[table["step"] <= step])
 
     def history_text(self) -> str:
         """history.csv as it stands, for a checkpoint."""
@@ -188,9 +193,8 @@ class Run:
         """Put history.csv back to what a checkpoint holds: a resumed run writes the lines after it again."""
         if not text.strip():
             self.cut_history(0)
-            return
-        with replacing(self.folder / "history.csv") as beside:
-            beside.write_text(text)
+        else:
+            write_text(self.folder / "history.csv", text)
 
     def clear(self) -> None:
         """Remove what training wrote here, and nothing else."""
@@ -210,14 +214,10 @@ class Run:
         """Write a checkpoint; the one before it stays as checkpoint-before.pt, or as it was where the disk is full."""
         path = self.folder / "checkpoint.pt"
         with replacing(path) as beside:
-            try:
-                with beside.open("wb") as file:
-                    torch.save(state, file)
-                    file.flush()
-                    os.fsync(file.fileno())  # on the disk, not only on its way there, before the old one moves
-            except (OSError, RuntimeError) as error:  # the second is torch's way to say that a write failed
-                reason = getattr(error, "strerror", None) or getattr(error.__context__, "strerror", None) or error
-                raise OSError(None, reason, str(path)) from error
+            with beside.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())  # on the disk, not only on its way there, before the old one moves
             if path.exists():
                 path.replace(self.folder / "checkpoint-before.pt")
 
@@ -251,11 +251,8 @@ def find_runs(runs: Path | str) -> list[Run]:
     found = []
     for path in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
         run = Run(path.parent)
-        try:
-            if run.phases:
-                found.append(run)
-        except SrkitError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
+        with or_left_out():
+            found += [run] if run.phases else []
     return found
 
 
@@ -270,10 +267,7 @@ def what_matters(record: Any) -> Any:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     with replacing(path) as beside:
-        try:
-            save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
-        except SafetensorError as error:
-            raise OSError(None, str(error), str(path)) from error
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from srkit import distributed
 from srkit.cuda_graphs import CapturedStep
 from srkit.discriminator import frozen
-from srkit.files import SrkitError
+from srkit.files import SrkitError, find_named
 from srkit.high_order import crisp
 from srkit.losses import AdversarialLoss, gradient_penalty
-from srkit.recipes import Phase, Recipe, find_named
+from srkit.recipes import Phase, Recipe
 
+MOST_SKIPPED = 50  # steps in a row: by then even a loss scale of 65536 is down to 6e-11
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -55,6 +56,7 @@ class Learner:
         self.lazy = self.device.type != "cpu"  # a GPU is not waited for: what is not finite is looked at by `check`
         self.graphed = self.device.type == "cuda" and not self.scaler.is_enabled() and distributed.world() == 1
         self.number, self.averaged, self.broken = (torch.zeros((), device=self.device) for _ in range(3))
+        self.skipped = torch.zeros(2, device=self.device)  # steps in a row that fp16 skipped: generator, discriminator
         self.faults: dict[tuple[str, ...], Tensor] = {}  # the step at which each of these was not finite first, or 0
         self.begin(recipe.phases[0])
 
@@ -62,6 +64,7 @@ class Learner:
         """Start a phase: fresh optimisers; the generator goes on from its running mean."""
         self.generator.load_state_dict(self.ema.state_dict())
         self.averaged.zero_()
+        self.skipped.zero_()
         self.graphs: dict[bool, CapturedStep] = {}  # by whether the generator learns in the step
         adam = partial(torch.optim.Adam, betas=phase.betas, fused=True, capturable=self.graphed)
         self.g_optimizer, self.d_optimizer = adam(self.generator.parameters(), phase.lr), None
@@ -105,7 +108,12 @@ class Learner:
         return terms
 
     def check(self) -> None:
-        """Raise SrkitError for a loss that was not finite, and name it and the step."""
+        """Raise SrkitError for a loss that was not finite, and name it and the step; and where fp16 moves nothing."""
+        if self.skipped.max() >= MOST_SKIPPED:
+            raise SrkitError(
+                f"each of the last {MOST_SKIPPED} steps was skipped, as its gradient is not finite in fp16: go on with "
+                "--resume --precision bf16, or fp32."
+            )
         first = {name: step for names, steps in self.faults.items() for name, step in zip(names, steps, strict=True)}
         for name, step in first.items():
             if step:
@@ -122,7 +130,8 @@ class Learner:
         """Take up a state that was saved in `phase`."""
         self.begin(phase)
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if name in state or name != "scaler":  # which a run that went on in fp16 begins anew
+                part.load_state_dict(state[name])
         self.averaged.fill_(state["averaged"])
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -170,7 +179,10 @@ class Learner:
         self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
         watched = {f"{name} loss": value for name, value in losses.items()}
-        if not self.scaler.is_enabled():  # with it an overflow is usual: it skips the step and lowers the scale
+        if self.scaler.is_enabled():  # with it an overflow is usual: it skips the step and lowers the scale
+            norm, which = norm.nan_to_num(nan=math.inf, posinf=math.inf), int(network is self.discriminator)
+            self.skipped[which] = torch.where(norm.isfinite(), 0, self.skipped[which] + 1)
+        else:
             watched["gradient"] = norm
         names, finite = tuple(watched), torch.isfinite(torch.stack([*watched.values()]))
         first = self.faults.setdefault(names, torch.zeros(len(names), device=self.device))

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from srkit.data.sources import find_pictures
-from srkit.files import SrkitError, check_number, expanded
+from srkit.files import SrkitError, check_numbers, expanded
 from srkit.generator import sharpen as sharpened
 from srkit.image_files import check_size, decoded, read_picture, write_picture
 from srkit.images import KINDS, MAX_PIXELS, orientation, turned
@@ -54,10 +54,8 @@ def upscale(
     on a CPU that is quick at it.
     Raises SrkitError where the picture, the name or a number does not fit.
     """
-    for name, number in {"scale": scale, "tile": tile, "max_pixels": max_pixels}.items():
-        if number is not None:
-            check_number(name, number)
-    check_number("sharpen", sharpen, 0, whole=False)
+    check_numbers(1, scale=scale, tile=tile, max_pixels=max_pixels)
+    check_numbers(0.0, sharpen=sharpen)
     pixels = _pixels(picture, max_pixels)
     dtype = _dtype(precision, pixels, device)
     network = deepcopy(resolve(network, scale, runs, alpha=alpha).network).eval()  # the caller's own stays as it is
@@ -131,7 +129,7 @@ def upscale_file(
     not in the target, as further pages or XMP, is named by a warning. Raises SrkitError where there is a file already
     and no `force`, and before any work where the kind cannot hold so many pixels.
     """
-    check_number("max_pixels", max_pixels)
+    check_numbers(1, max_pixels=max_pixels)
     source, target = expanded(source), expanded(target)
     if target.exists() and (not force or target.samefile(source)):
         more = "another folder" if source.exists() and target.samefile(source) else "--force, or another folder"

@@ -89,7 +89,7 @@ def test_wrong_usage_is_status_2_and_no_traceback(words, tmp_path, monkeypatch, 
         (["train", "srgan", "--profile", "lptop"], "did you mean laptop?"),
         (["train", "my.py:MINE"], "my.py is not there"),
         (["evaluate", "srgan_lite", "--images", ".", "--scale", "4"], "holds no pictures"),
-        (["upscale", "a.png", "--out", "x", "--sharpen", "nan"], "sharpen is nan: give a number"),
+        (["upscale", "a.png", "--out", "x", "--sharpen", "nan"], "sharpen nan does not do: give a number"),
         (["upscale", "a.png", "--out", "x", "--alpha", "nan"], "alpha nan does not lie"),
         (["upscale", "a.png", "--out", "x", "--scale", "7"], "no weights of srresnet_light x7"),
         (["course", "--only", ","], "names no notebook"),
@@ -132,7 +132,7 @@ def test_debug_is_understood_anywhere_before_two_dashes(tmp_path):
     ],
 )
 def test_the_functions_refuse_numbers_too(numbers, tmp_path):
-    with pytest.raises(SrkitError, match=f"{next(iter(numbers)).replace('_', ' ')} .* does not do: give a number"):
+    with pytest.raises(SrkitError, match=f"{next(iter(numbers)).replace('_', ' ')} .* does not do: give a"):
         train("srresnet", **numbers, runs=tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -5,11 +5,10 @@ import sys
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from srkit import csv_log
 from srkit.csv_log import CsvLog
-from srkit.files import SrkitError
+from srkit.files import SrkitError, locked
 
 WRITER = """
 import sys
@@ -63,6 +62,5 @@ def test_another_kind_of_file_is_refused_and_a_locked_one_waited_for(log, monkey
     assert pd.read_csv(log.path).to_dict("list") == {"a": [1], "b": [2]}
     monkeypatch.setattr(csv_log, "PATIENCE", 0.05)
     log.path.unlink()
-    busy = CsvLog(log.path, log.columns)
-    with FileLock(busy.lock.lock_file), pytest.raises(SrkitError, match="in use by another process"):
-        busy.append({"who": "me"})
+    with locked(log.path), pytest.raises(SrkitError, match="in use by another process"):
+        log.append({"who": "me"})

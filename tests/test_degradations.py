@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from scipy import ndimage
 
 from srkit.data.sources import find_photographs
 from srkit.dataset import decode
@@ -83,13 +83,13 @@ def test_a_motion_kernel_is_a_stroke_of_its_length_and_angle():
 
 
 def test_filtering_is_each_pictures_own_true_convolution():
-    x, kernels = torch.rand(2, 3, 12, 12), torch.rand(2, 5, 5)
-    ours = filtered(x, kernels)
-    for picture, kernel, answer in zip(x, kernels, ours, strict=True):
-        padded = F.pad(picture[None], [2] * 4, mode="replicate")[0]
-        row, column = 4, 7
-        by_hand = sum(kernel[a, b] * padded[:, row + 2 + 2 - a, column + 2 + 2 - b] for a in range(5) for b in range(5))
-        torch.testing.assert_close(answer[:, row, column], by_hand)
+    x, tiny, kernels = torch.rand(2, 3, 31, 44), torch.rand(1, 3, 1, 3), torch.rand(2, 21, 21)
+    kernels /= kernels.sum((1, 2), keepdim=True)
+    for pictures, own in ((x, kernels), (x, kernels[0]), (tiny, kernels[:1])):
+        several = own.expand(len(pictures), 21, 21)
+        for picture, kernel, answer in zip(pictures, several, filtered(pictures, own), strict=True):
+            by_hand = [ndimage.convolve(channel, kernel.numpy(), mode="nearest") for channel in picture.numpy()]
+            np.testing.assert_allclose(answer, by_hand, atol=1e-6)
 
 
 def test_a_shift_by_whole_pixels_moves_down_and_right():
@@ -100,20 +100,15 @@ def test_a_shift_by_whole_pixels_moves_down_and_right():
 
 
 def test_photon_noise_has_poissons_mean_and_variance():
-    level, strength, peak = 0.4, 1.5, 400.0
-    noisy = poisson(torch.full((1, 1, 400, 400), level), strength, torch.Generator().manual_seed(0), peak)
+    level, scale, peak = 0.4, 1.5, 400.0
+    noisy = poisson(torch.full((1, 1, 400, 400), level), peak, torch.Generator().manual_seed(0), scale)
     assert float(noisy.mean()) == pytest.approx(level, rel=0.005)
-    assert float(noisy.var()) == pytest.approx(level * strength**2 / peak, rel=0.02)
+    assert float(noisy.var()) == pytest.approx(level * scale**2 / peak, rel=0.02)
 
 
 def test_quantising_is_what_a_file_does():
     x = torch.tensor([-0.2, 0.0, 0.5, 0.9999, 1.3])
     assert (quantise(x) * 255).tolist() == pytest.approx([0, 0, 128, 255, 255])
-
-
-def test_a_negative_strength_is_refused():
-    with pytest.raises(SrkitError, match="out of range"):
-        Camera(strength=-1)
 
 
 def test_a_jpeg_is_what_pillow_reads_back(hr, tmp_path):
@@ -142,20 +137,21 @@ def test_a_chain_is_its_steps_one_after_another_on_whichever_side_of_the_shrinki
 def test_a_name_finds_its_degradation_and_a_near_one_is_told():
     assert find("mild") == Camera()
     assert find("high_order") == HighOrder()
-    with pytest.raises(SrkitError, match="did you mean 'high_order'.*bicubic"):
+    with pytest.raises(SrkitError, match="did you mean high_order.*bicubic"):
         find("High-Ordr")
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: Jpeg(0), "a JPEG quality of 0 is out of range: choose from 1 to 100"),
-        (lambda: Jpeg(101), "101 is out of range"),
-        (lambda: Noise(-1), "noise of sigma -1 is out of range: choose from 0 to 255"),
-        (lambda: HighOrder(1.5), "strength of 1.5 is out of range: choose from 0 to 1"),
-        (lambda: HighOrder(float("nan")), "strength of nan is out of range"),
-        (lambda: BlurDown(-1), "sigma of -1 is out of range"),
-        (lambda: Unknown(-1), "strength of -1 is out of range"),
+        (lambda: Jpeg(0), "quality 0 does not do: give a whole number from 1 to 100"),
+        (lambda: Jpeg(101), "quality 101 does not do"),
+        (lambda: Noise(-1), "sigma -1 does not do: give a number from 0 to 255"),
+        (lambda: HighOrder(1.5), "strength 1.5 does not do: give a number from 0 to 1"),
+        (lambda: HighOrder(float("nan")), "strength nan does not do"),
+        (lambda: BlurDown(-1), "sigma -1 does not do"),
+        (lambda: Unknown(-1), "strength -1 does not do"),
+        (lambda: Camera(strength=-1), "strength -1 does not do"),
         (lambda: HighOrder()(torch.rand(1, 3, 20, 96), 4), "96 x 20 is smaller than the largest blur, 21 pixels"),
         (
             lambda: Then(Noise(5), Jpeg(50))(torch.rand(1, 3, 24, 24), 4),

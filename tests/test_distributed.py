@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,44 @@ def test_two_processes_train_a_recipe_of_ones_own_file(tmp_path):
     assert run.done
     assert run.config["parts"]["Compact"] == OWN
     assert list(run.history()["step"]) == [5, 10], "one process alone writes"
+
+
+WORKER = """
+import atexit
+import torch.distributed as dist
+from srkit import distributed
+from srkit.files import SrkitError
+
+atexit.register(lambda: print("left" if not dist.is_initialized() else "still there"))
+assert distributed.begin(4) == "cpu"
+rank = distributed.rank()
+print(distributed.world(), distributed.any_of(False), distributed.any_of(rank == 1))
+print(distributed.require_same_step(7))
+try:
+    distributed.require_same_step(400 * rank)
+except SrkitError as error:
+    print(error)
+"""
+
+
+def test_two_processes_agree_on_a_stop_refuse_different_steps_and_leave_the_group():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    count = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), "2")
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            env=os.environ | meeting | count | {"RANK": rank, "LOCAL_RANK": rank, "CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    refused = "the processes begin at steps 0, 400: name a folder by --runs that all of them share."
+    for process in both:
+        said, _ = process.communicate(timeout=120)
+        assert said.splitlines() == ["2 False True", "None", refused, "left"]
 
 
 def test_outside_torchrun_there_is_one_process_and_nothing_to_share(monkeypatch):

@@ -3,13 +3,14 @@
 import errno
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from srkit.files import CannotWrite, SrkitError, expanded, replacing
+from srkit.files import CannotWrite, SrkitError, expanded, locked, replacing
 from srkit.stopping import explained
 
 
@@ -95,6 +96,17 @@ def test_libraries_that_hide_why_they_cannot_write_are_seen_through(tmp_path, sa
             save({"a": torch.zeros(100_000)}, beside)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_of_one_name_alone_however_long_and_leaves_nothing(tmp_path):
+    names = ["a" * 254 + "b", "a" * 254 + "c", "run.x", "run.y", "run"]
+    with ExitStack() as held:
+        for name in names:
+            held.enter_context(locked(tmp_path / name, "busy", 0))
+        for name in names:
+            with pytest.raises(SrkitError, match="busy"), locked(tmp_path / name, "busy", 0):
+                pass
     assert not list(tmp_path.iterdir())
 
 

@@ -45,6 +45,7 @@ ILL = {
     health.RASTER: {"grid": np.where(np.arange(40) % 5 == 4, ramp(0.6, 1.3), np.nan), "grid_bicubic": np.full(40, 0.7)},
     health.DRIFT: {"blue": ramp(0, 0.06)},
     health.EXPLODED: {"grad_norm": np.r_[np.full(33, 0.5), np.geomspace(1, 1e4, 7)]},
+    health.STALLED: {"grad_norm": np.r_[np.full(33, 0.5), np.full(7, np.inf)]},
     health.FALLEN: {"psnr_y": np.where(np.arange(40) % 5 == 4, ramp(28, 20), np.nan)},
 }
 
@@ -128,6 +129,10 @@ FLAT = {  # (sound, ill): both sides of the border of each word
     health.EXPLODED: (
         {"grad_norm": np.r_[np.ones(36), np.full(4, 9.0)]},
         {"grad_norm": np.r_[np.ones(36), np.full(4, 11.0)]},
+    ),
+    health.STALLED: (
+        {"d_grad_norm": np.r_[np.ones(37), np.full(3, np.inf)]},
+        {"d_grad_norm": np.r_[np.ones(36), np.full(4, np.inf)]},
     ),
     health.FALLEN: (
         {"psnr_y": np.r_[np.full(36, 30.0), np.full(4, 26.1)]},

@@ -8,16 +8,8 @@ from scipy import ndimage, special
 
 from srkit import high_order
 from srkit.degradations import Bicubic, HighOrder
-from srkit.kernels import blurred, filtered, gaussian_kernel, plateau_kernel, sinc_kernel
+from srkit.kernels import gaussian_kernel, plateau_kernel, sinc_kernel
 from srkit.noise import photons
-
-
-def test_blurring_by_fourier_transforms_is_the_convolution_and_on_any_size():
-    x, kernel = torch.rand(2, 3, 31, 44), torch.rand(21, 21)
-    kernel /= kernel.sum()
-    torch.testing.assert_close(blurred(x, kernel), filtered(x, kernel.expand(2, -1, -1)), atol=1e-5, rtol=0)
-    tiny = torch.rand(1, 3, 1, 3)
-    torch.testing.assert_close(blurred(tiny, kernel), filtered(tiny, kernel[None]), atol=1e-5, rtol=0)
 
 
 def test_generalised_and_plateau_kernels_fall_off_as_their_formulas_say():

@@ -172,6 +172,10 @@ def test_what_counts_pixels_or_tells_a_shape_does_not_outlive_it(tmp_path, photo
     with Image.open(tmp_path / "b.jpg") as after:
         assert dict(after.getexif().get_ifd(0x8769)) == {0x9003: "2020:02:03 04:05:06"}
         assert after.getexif()[0x010E] == "words"
+    made[0x8769] = {40962: 12, 40963: 9}
+    picture = read_picture(saved(tmp_path / "c.jpg", photo, exif=made.tobytes()))
+    assert "words" in str(picture.about["exif"])
+    assert picture.lost == []
     for name, options in {"imagej": {"imagej": True}, "ome": {"ome": True}, "shaped": {}}.items():
         tifffile.imwrite(tmp_path / f"{name}.tif", np.stack([photo[..., 0]] * 5), **options)
         picture = read_picture(tmp_path / f"{name}.tif")

@@ -20,7 +20,6 @@ def picture() -> np.ndarray:
 def test_reads_rgb_as_it_is(tmp_path, picture):
     Image.fromarray(picture).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", grey=True), picture)
 
 
 def test_what_was_read_can_be_changed(tmp_path, picture):
@@ -62,17 +61,15 @@ def test_looks_up_a_palette_and_its_transparent_colour(tmp_path):
     assert read[1, 3].tolist() == [0, 0, 255]
 
 
-def test_grey_gets_three_equal_channels_or_stays_grey(tmp_path):
+def test_grey_gets_three_equal_channels(tmp_path):
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
     Image.fromarray(grey).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.dstack([grey] * 3))
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", grey=True), grey)
 
 
 def test_black_and_white_of_one_bit(tmp_path):
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png")[0].tolist() == [[255] * 3, [0] * 3]
-    assert read_image(tmp_path / "a.png", grey=True).tolist() == [[255, 0]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -122,7 +119,7 @@ def test_writes_and_reads_again(tmp_path, picture):
     write_image(tmp_path / "new" / "a.png", picture)
     np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), picture)
     write_image(tmp_path / "grey.png", picture[..., 0])
-    np.testing.assert_array_equal(read_image(tmp_path / "grey.png", grey=True), picture[..., 0])
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png")[..., 2], picture[..., 0])
 
 
 def test_a_failed_write_leaves_the_old_picture_and_nothing_else(tmp_path, picture, monkeypatch):

@@ -10,6 +10,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -252,12 +253,42 @@ def test_checkpoints_that_are_all_damaged_or_of_another_version_are_refused(tmp_
         train("srresnet", SHORT, runs=tmp_path, resume=True)
 
 
+def test_history_is_cut_after_a_step_and_keeps_the_columns_of_the_version_that_began_it(tmp_path):
+    run, text = Run(tmp_path), "step,phase,old\n1,psnr,0.25\n2,psnr,\n"
+    (tmp_path / "history.csv").write_text(text + "3,gan,1e-07\n4,ga")
+    run.append_history({"phase": "gan", "step": 4, "old": 0.5, "new": 1.0}, ("phase", "step", "new"))
+    assert run.history_text() == text + "3,gan,1e-07\n4,gan,0.5\n"
+    run.cut_history(2)
+    assert run.history_text() == text
+    np.testing.assert_array_equal(run.history()["old"], [0.25, np.nan])
+
+
 def test_history_whose_header_was_cut_off_is_begun_anew(tmp_path):
     run = Run(tmp_path)
     (tmp_path / "history.csv").write_text("phase,st")
     run.cut_history(0)
     run.append_history({"phase": "psnr", "step": 1}, ("phase", "step"))
     assert (tmp_path / "history.csv").read_text() == "phase,step\npsnr,1\n"
+
+
+HOLDER = """
+import sys, time
+from srkit.runs import Run
+with Run(sys.argv[1]).locked():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_trained_by_one_process_at_a_time_and_a_killed_one_leaves_it_free(tmp_path):
+    run = Run(tmp_path / "runs" / "srgan-smoke-s0")
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run.folder)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(SrkitError, match="srgan-smoke-s0 is being trained by another process: wait"), run.locked():
+            pass
+        holder.kill()
+    with run.locked(), Run(tmp_path / "runs" / "srgan-smoke-s1").locked():
+        assert not run.folder.exists(), "a lock makes no run"
 
 
 def test_clearing_removes_what_a_killed_save_left_and_nothing_else(tmp_path):

@@ -8,6 +8,8 @@ import torch
 from test_training import TINY
 from torch import nn
 
+from srkit import steps
+from srkit.files import SrkitError
 from srkit.losses import Adversarial, Wasserstein, slope_between
 from srkit.profiles import fit
 from srkit.recipes import RECIPES
@@ -113,6 +115,34 @@ def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
     assert sum(float(v) for k, v in with_shares.items() if k.startswith("share_")) == pytest.approx(1)
     for a, b in zip(plain.generator.parameters(), asked.generator.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("sick", ["generator", "discriminator"])
+def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_not(sick, monkeypatch):
+    monkeypatch.setattr(steps, "MOST_SKIPPED", 2)
+    going, phase = learner("srgan")
+    going.scaler = torch.amp.GradScaler("cpu")  # as on a GPU; the networks themselves are in float32
+    pair, ill = batch(going.recipe), True
+    next(getattr(going, sick).parameters()).register_hook(lambda slope: slope / 0 if ill else slope)
+    still = [p.clone() for p in getattr(going, sick).parameters()]
+    for ill in (True, False, True):
+        logged = going.step(phase, *pair, 0.0)["grad_norm" if sick == "generator" else "d_grad_norm"]
+        assert (float(logged) == math.inf) == ill
+    with pytest.raises(SrkitError, match="each of the last 2 steps was skipped.*--precision bf16, or fp32"):
+        going.step(phase, *pair, 1e-3)
+    for before, after in zip(still, getattr(going, sick).parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_a_run_goes_on_in_another_precision():
+    going, phase = learner("srgan")
+    half, _ = learner("srgan")
+    half.scaler = torch.amp.GradScaler("cpu")
+    half.step(phase, *batch(half.recipe), 1e-3)
+    going.load_state_dict(half.state_dict(), phase)
+    half.load_state_dict(going.state_dict(), phase)
+    for mine, other in zip(going.generator.parameters(), half.generator.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_the_adversarial_loss_is_not_rounded_to_16_bits():

@@ -1,7 +1,7 @@
 """A blind study of mean opinion scores: crops rated one at a time, every vote kept at once, then MOS with intervals."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from srkit.files import SrkitError, replacing
+from srkit.csv_log import CsvLog
+from srkit.files import SrkitError
 from srkit.tables import interval
 
 GRADES = {5: "excellent", 4: "good", 3: "fair", 2: "poor", 1: "bad"}  # ITU-R BT.500, absolute category rating
@@ -27,19 +28,15 @@ class Study:
     def __init__(self, crops: Mapping[tuple[str, str], np.ndarray], path: Path, rater: str = "me", seed: int = 0):
         if not any(method == REFERENCE for _, method in crops):
             raise SrkitError(f"the study has no hidden reference: add each image's true crop as method {REFERENCE}.")
-        self.crops, self.path, self.rater = dict(crops), Path(path), rater
+        self.crops, self.rater = dict(crops), rater
+        self.log = CsvLog(path, COLUMNS, words=COLUMNS[:3], kind="table of votes")
         order = np.random.default_rng([seed, *rater.encode()]).permutation(len(crops))
         self.order = [list(crops)[place] for place in order]
-        with replacing(self.path) as beside:  # once anew, so that a line that was cut off harms nothing
-            self.votes().to_csv(beside, index=False)
+        self.log.rewrite(lambda votes: votes)  # without a line that was cut off
 
     def votes(self) -> pd.DataFrame:
         """All votes of all raters: rater, image, method, score."""
-        text = self.path.read_text(encoding="utf-8").rpartition("\n")[0] if self.path.exists() else ""
-        table = pd.read_csv(StringIO(text or ",".join(COLUMNS)), dtype=dict.fromkeys(COLUMNS[:3], str))
-        if list(table) != COLUMNS:
-            raise SrkitError(f"{self.path} holds no votes: name another file.")
-        return table
+        return self.log.read()
 
     def left(self) -> list[tuple[str, str]]:
         """What this rater has not rated yet, in order."""
@@ -52,8 +49,7 @@ class Study:
         if score not in GRADES:
             raise SrkitError(f"{score} is no grade: choose 1 (bad) to 5 (excellent).")
         for image, method in self.left()[:1]:
-            line = pd.DataFrame([[self.rater, image, method, score]])
-            line.to_csv(self.path, mode="a", header=False, index=False)
+            self.log.append({"rater": self.rater, "image": image, "method": method, "score": score})
 
     def widget(self, zoom: int = 3) -> Any:
         """The rating page: one crop without its name, `zoom` times as large in squares, five buttons, a bar."""

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from traitlets import Bool, Bytes, Float, Int, List, TraitError, Tuple, Unicode, validate
 
-from srkit.files import SrkitError, check_number, replacing
+from srkit.files import SrkitError, check_numbers, replacing
 from srkit.images import read_image
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class CompareSlider(anywidget.AnyWidget):
         """
         if Path(path).suffix.lower() != ".gif":
             raise SrkitError(f"{path} is no name of an animation: let it end in .gif.")
-        check_number("seconds", seconds, 0, whole=False)
+        check_numbers(0.0, seconds=seconds)
         labelled = [_labelled(picture, label) for label, picture in self.pictures.items()]
         height, width = labelled[0].shape[:2]
         together = Image.fromarray(np.concatenate(labelled)).quantize(256)

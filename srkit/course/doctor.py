@@ -6,13 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srkit.files import SrkitError
+from srkit.files import CannotWrite, SrkitError, writable
 from srkit.paths import home
 
 if TYPE_CHECKING:
@@ -144,10 +143,10 @@ def _folder(name: str, do: str) -> tuple[str, str, str, str]:
     """Can files be made in the project's folder of that name? Where it is missing, it is its parent that counts."""
     folder = home() / name
     try:
-        with tempfile.TemporaryFile(dir=folder if folder.exists() else folder.parent):
-            return OK, f"{name}/", f"{folder} can be written", ""
-    except OSError as error:
-        return FAIL, f"{name}/", f"{folder}: {error.strerror}", do
+        writable(folder if folder.exists() else folder.parent, do)
+    except CannotWrite as error:
+        return FAIL, f"{name}/", f"{folder}: {error.reason.strerror}", do
+    return OK, f"{name}/", f"{folder} can be written", ""
 
 
 def _kernel() -> tuple[str, str, str, str]:

@@ -5,8 +5,6 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,22 +181,16 @@ def _execute(cells: list["NotebookNode"], cell_seconds: float, seconds: float) -
             with client.setup_kernel():
                 for number, cell in enumerate(notebook.cells):
                     left = min(cell_seconds + PATIENCE, until - time.monotonic())
-                    with _no_longer_than(left, kill):  # an interrupt can be ignored
+                    watch = threading.Timer(max(left, 0), kill)  # an interrupt can be ignored
+                    watch.start()
+                    try:
                         client.execute_cell(cell, number)
+                    finally:
+                        watch.cancel()
         except (DeadKernelError, RuntimeError):
             how = "was stopped" if stopped else "died"
             return f"the kernel {how} in the cell `{_first_line(notebook.cells[number])}`, before this check"
     return ""
-
-
-@contextmanager
-def _no_longer_than(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    watch = threading.Timer(max(seconds, 0), action)
-    watch.start()
-    try:
-        yield
-    finally:
-        watch.cancel()
 
 
 def _error(cell: "NotebookNode") -> str:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from srkit import __version__
-from srkit.course.notebooks import chapters, choose, read_chapter, recipe_names
+from srkit.course.notebooks import chapters, choose, plain_path, read_chapter, recipe_names
 from srkit.data.download import kaggle
 from srkit.data.registry import find_data
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, expanded, write_text
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
-BADGE = re.compile(r"\[!\[Open in |On Kaggle or Colab, |`!srkit doctor`, |which leaves the torch there")
 INSTALL = """\
 # srkit from the attached wheel, beside this machine's own torch, which stays.
 import glob, os, subprocess, sys
@@ -49,34 +48,22 @@ def repository() -> str:
     return settings["project"].get("urls", {}).get("Repository", "").removesuffix("/")
 
 
-def badges(name: str) -> list[str]:
-    """The lines that open a notebook on Kaggle and Colab, and say what to do there first; none without a repository."""
-    if not (address := repository()):
-        return []
-    place = f"{address}/blob/main/notebooks/{name}.ipynb"
-    colab = place.replace("https://github.com", "https://colab.research.google.com/github")
-    return [
-        "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
-        f"(https://kaggle.com/kernels/welcome?src={place})\n",
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})\n",
-        "\n",
-        f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
-        "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.\n",
-    ]
-
-
 def with_badges(notebook: dict[str, Any], name: str) -> dict[str, Any]:
-    """A notebook whose first cell has its badges after the paragraph below the title, whatever was there before."""
-    first, *cells = notebook["cells"]
-    lines = [line for line in first["source"] if not BADGE.match(line)]
-    blank = [n for n, line in enumerate(lines) if line == "\n"]
-    if len(blank) < 2:
-        raise SrkitError(f"{name} does not begin with a title and a paragraph, each with an empty line after it.")
-    while lines[blank[1] : blank[1] + 1] == ["\n"]:  # what stood between and around badges
-        del lines[blank[1]]
-    made = badges(name)
-    lines[blank[1] : blank[1]] = ["\n", *made, "\n"] if made else ["\n"]
-    return notebook | {"cells": [first | {"source": lines}, *cells]}
+    """A notebook with a cell below its title that opens it on Kaggle and Colab; without where no repository is set."""
+    first, *cells = (cell for cell in notebook["cells"] if cell.get("id") != "badges")
+    if address := repository():
+        place = f"{address}/blob/main/notebooks/{name}.ipynb"
+        lines = [
+            "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+            f"(https://kaggle.com/kernels/welcome?src={place})\n",
+            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+            f"({place.replace('https://github.com', 'https://colab.research.google.com/github')})\n",
+            "\n",
+            f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
+            "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.",
+        ]
+        cells.insert(0, {"cell_type": "markdown", "id": "badges", "metadata": {}, "source": lines})
+    return notebook | {"cells": [first, *cells]}
 
 
 def write_badges(folder: Path | None = None) -> list[Path]:
@@ -85,8 +72,7 @@ def write_badges(folder: Path | None = None) -> list[Path]:
     for chapter in chapters(folder):
         text = text_of(with_badges(json.loads(chapter.path.read_text(encoding="utf-8")), chapter.name))
         if text != chapter.path.read_text(encoding="utf-8"):
-            with replacing(chapter.path) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_text(chapter.path, text)
             changed.append(chapter.path)
     return changed
 
@@ -111,6 +97,11 @@ def build(
     USER/srkit-wheel. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
     Raises SrkitError for a name that is none.
     """
+    import nbformat
+    from nbformat.v4 import new_code_cell
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
     find_profile(profile)
     one = recipe_names(recipe)[-1]
     if Path(data).is_dir():
@@ -126,9 +117,9 @@ def build(
     for chapter in choose(chapters(), only):
         given = {"PROFILE": profile, "DATA": data, "RECIPE": recipe if chapter.number in ("05", "06") else one}
         given |= {"MAX_MINUTES": 500.0, "RESUME_FROM": previous or ""}  # a session is cut after 9 hours
-        notebook = _with_parameters(json.loads(chapter.path.read_text(encoding="utf-8")), given)
-        install = {"cell_type": "code", "execution_count": None, "id": "install", "metadata": {}, "outputs": []}
-        notebook["cells"].insert(1, install | {"source": (INSTALL + fetched).splitlines(keepends=True)})
+        given = {name: value for name, value in given.items() if name in chapter.parameters}
+        notebook = parameterize_notebook(load_notebook_node(plain_path(chapter.path)), given)
+        notebook.cells.insert(1, new_code_cell(INSTALL + fetched, id="install"))
         slug = f"srkit-{chapter.name.replace('_', '-')}"
         metadata = {
             "id": f"{user}/{slug}",
@@ -144,8 +135,8 @@ def build(
             "kernel_sources": [previous] if previous else [],
         }
         folders.append(out / slug)
-        _write(out / slug / chapter.path.name, text_of(notebook))
-        _write(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
+        write_text(out / slug / chapter.path.name, nbformat.writes(notebook))
+        write_text(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
         read_chapter(out / slug / chapter.path.name)
     return folders
 
@@ -169,7 +160,7 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
 
     previous: a folder, or OWNER/KERNEL, whose output Kaggle attaches read-only. Raises SrkitError where it is not here.
     """
-    places = [Path(previous).expanduser(), inputs() / "notebooks" / previous, inputs() / Path(previous).name]
+    places = [expanded(previous), inputs() / "notebooks" / previous, inputs() / Path(previous).name]
     found = [place for place in places if place.is_dir()]
     if not found:
         raise SrkitError(f"{previous} is not attached here: add the earlier notebook's output by Add Input.")
@@ -189,18 +180,6 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
     return brought
 
 
-def _with_parameters(notebook: dict[str, Any], given: dict[str, str | float]) -> dict[str, Any]:
-    """The notebook with other values in its cell of parameters, where it has them."""
-    for cell in notebook["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            text = "".join(cell["source"])
-            for name, value in given.items():
-                line = re.compile(rf'^({name}: \w+ = )("[^"]*"|[\d.]+)', re.M)
-                text = line.sub(lambda match, value=value: match[1] + json.dumps(value), text)
-            cell["source"] = text.splitlines(keepends=True)
-    return notebook
-
-
 def _wheel(folder: Path, user: str) -> Path:
     """Build srkit's wheel into a folder that can be pushed as a data set."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -216,10 +195,5 @@ def _wheel(folder: Path, user: str) -> Path:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout.")
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
-    _write(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
+    write_text(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
     return folder
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")

@@ -2,22 +2,17 @@
 
 import os
 import signal
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.course.doctor import doctor
 from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded, writable
 from srkit.paths import home
 from srkit.progress import Progress
-
-__all__ = ["Done", "chapters", "doctor", "home", "run_course"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +53,13 @@ def run_course(
     find_profile(profile)
     one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
-    folders = [name != "starter" and Path(name).expanduser() for name in several(data)]
+    folders = [name != "starter" and expanded(name) for name in several(data)]
     names = [str(at.resolve()) if at and at.is_dir() else name for at, name in zip(folders, several(data), strict=True)]
     data = "+".join(names)
     find_photographs(data)
     runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
-    executed, drawn = _writable(runs / f"course-{profile}", "--runs"), _writable(figures / profile, "--figures")
+    executed = writable(runs / f"course-{profile}", "choose another folder with --runs")
+    drawn = writable(figures / profile, "choose another folder with --figures")
 
     given = {
         "PROFILE": profile,
@@ -107,7 +103,7 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
 
     start = time.monotonic()
     try:
-        with _PeakMemory() as memory, _interrupts(kernels) as stop:
+        with _peak_memory(kernels) as peak, _interrupts(kernels) as stop:
             papermill.execute_notebook(
                 plain_path(chapter.path),
                 plain_path(copy),
@@ -138,7 +134,7 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
             raise SrkitError(
                 f"{chapter.name} ran to its end but {fault} {path}, which its WRITES promises: see {copy}."
             )
-    return Done(chapter.name, time.monotonic() - start, memory.peak / 1e6, tuple(promised), copy)
+    return Done(chapter.name, time.monotonic() - start, peak[0] / 1e6, tuple(promised), copy)
 
 
 def _stopped(chapter: Chapter, number: str, source: str, message: str, copy: Path) -> str:
@@ -158,20 +154,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return seen.st_ino, seen.st_mtime_ns, seen.st_size
 
 
-def _writable(folder: Path, option: str) -> Path:
-    """Make the folder and try a file in it, or raise SrkitError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise SrkitError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder with {option}."
-        ) from error
-
-
 def own_kernel(started: list) -> type:
     """A kernel manager for this very interpreter, whatever kernels the machine has; adds itself to `started`."""
+    from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
@@ -184,18 +169,9 @@ def own_kernel(started: list) -> type:
         def kernel_spec(self) -> KernelSpec:
             package = str(Path(__file__).resolve().parents[2])
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+            env = {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
             return KernelSpec(
-                argv=[
-                    *(sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"),
-                    *("--log-level=ERROR", "-f", "{connection_file}"),
-                ],
-                name="python3",
-                display_name="Python 3",
-                language="python",
-                env={
-                    "PYTHONPATH": os.pathsep.join(paths),
-                    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                },
+                name="python3", env=env, **get_kernel_dict(["--log-level=ERROR"], ["-Xfrozen_modules=off"])
             )
 
     return OwnKernel
@@ -209,9 +185,8 @@ def _interrupts(kernels: list) -> Iterator[threading.Event]:
     def hand_on(number: int, frame: object) -> None:
         signal.signal(number, before)
         stop.set()
-        for kernel in kernels:
-            if getattr(kernel.provisioner, "pid", None):
-                os.kill(kernel.provisioner.pid, signal.SIGINT)
+        for pid in _pids(kernels):
+            os.kill(pid, signal.SIGINT)
 
     if os.name != "posix" or threading.current_thread() is not threading.main_thread():
         yield stop
@@ -223,31 +198,26 @@ def _interrupts(kernels: list) -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-class _PeakMemory:
-    """Watches the resident memory of the processes that this one starts inside the block; `peak` in bytes."""
+@contextmanager
+def _peak_memory(kernels: list) -> Iterator[list[int]]:
+    """Watches the resident memory of kernels and of what they start; its most, in bytes, is the list's one number."""
+    import psutil
 
-    peak = 0
+    peak, over = [0], threading.Event()
 
-    def __enter__(self) -> "_PeakMemory":
-        import psutil
+    def watch() -> None:
+        while not over.wait(0.25):
+            with suppress(psutil.Error):
+                kernel = [psutil.Process(pid) for pid in _pids(kernels)]
+                whole = [*kernel, *(child for each in kernel for child in each.children(recursive=True))]
+                peak[0] = max(peak[0], sum(process.memory_info().rss for process in whole))
 
-        self._gone = (psutil.NoSuchProcess, psutil.AccessDenied)
-        self._me, self._over = psutil.Process(), threading.Event()
-        self._others = {child.pid for child in self._me.children(recursive=True)}
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield peak
+    finally:
+        over.set()
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._over.wait(0.25):
-            total = 0
-            for child in self._me.children(recursive=True):
-                try:
-                    total += child.memory_info().rss if child.pid not in self._others else 0
-                except self._gone:
-                    continue
-            self.peak = max(self.peak, total)
+def _pids(kernels: list) -> list[int]:
+    return [pid for kernel in kernels if (pid := getattr(kernel.provisioner, "pid", None))]

@@ -12,11 +12,12 @@ from scipy import stats
 from torch import Tensor, nn
 
 from srkit.course.trials import Task
-from srkit.degradations import filtered, gaussian_kernel, quantise
 from srkit.features import IMAGENET_MEAN, IMAGENET_STD
 from srkit.images import to_image
+from srkit.kernels import filtered, gaussian_kernel
 from srkit.losses import RelativisticAverage
 from srkit.metrics import psnr_rgb, psnr_y
+from srkit.noise import quantise
 from srkit.resize import imresize
 
 
@@ -36,10 +37,6 @@ def _crops(hr: Tensor, scale: int, top: int, left: int, size: int, factor: int =
     lr = imresize(hr[..., :height, :width], 1 / scale)[..., top : top + size, left : left + size]
     rows, columns = (slice(factor * n, factor * n + scale * size) for n in (top, left))
     return lr, hr[..., rows, columns]
-
-
-def _blur(x: Tensor, kernel: Tensor) -> Tensor:
-    return filtered(x, kernel.expand(len(x), -1, -1))
 
 
 def _in_black(hr: Tensor, kernel: Tensor, scale: int) -> Tensor:
@@ -192,11 +189,11 @@ TASKS = {
     ),
     "degrade": Task(
         lambda: (torch.rand(2, 3, 24, 30), gaussian_kernel(1.2, 1.2, 0.0), 2),
-        lambda hr, kernel, scale: quantise(imresize(_blur(hr, kernel), 1 / scale)),
+        lambda hr, kernel, scale: quantise(imresize(filtered(hr, kernel), 1 / scale)),
         {
             "border": lambda hr, kernel, scale: _in_black(hr, kernel, scale),
-            "order": lambda hr, kernel, scale: quantise(_blur(imresize(hr, 1 / scale), kernel)),
-            "levels": lambda hr, kernel, scale: imresize(_blur(hr, kernel), 1 / scale),
+            "order": lambda hr, kernel, scale: quantise(filtered(imresize(hr, 1 / scale), kernel)),
+            "levels": lambda hr, kernel, scale: imresize(filtered(hr, kernel), 1 / scale),
         },
     ),
     "edsr_block": Task(

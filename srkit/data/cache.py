@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.files import replacing
+from srkit.files import locked, replacing
 from srkit.progress import Progress
 
 
@@ -26,9 +26,7 @@ def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
 
 
 def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> None:
-    import filelock
-
-    with replacing(path.with_suffix(".json")) as index, filelock.FileLock(path.with_name(f".{path.stem}.lock")):
+    with locked(path), replacing(path.with_suffix(".json")) as index:
         shapes = _shapes(path) or []  # another process may have made it meanwhile
         if not shapes:
             with replacing(path) as beside, beside.open("wb") as file, Progress(total, label) as bar:

@@ -9,7 +9,7 @@ from torch import Tensor
 from srkit import __version__
 from srkit.data.sources import find_pictures
 from srkit.degradations import degrade
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.progress import Progress
 from srkit.records import describe
@@ -44,6 +44,5 @@ def write_degraded(
                 write_image(folder / kind / f"{name}.png", picture)
             bar.update(1)
     how = {"degradation": describe(degradation), "scale": scale}
-    with replacing(folder / "manifest.json") as beside:
-        beside.write_text(json.dumps(how | {"srkit": __version__, "pictures": made}, indent=2) + "\n")
+    write_text(folder / "manifest.json", json.dumps(how | {"srkit": __version__, "pictures": made}, indent=2) + "\n")
     return folder

@@ -19,8 +19,8 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
 from srkit.data.registry import Archive, Named, find_data, locate
-from srkit.data.sources import digest, find_pictures, is_hidden
-from srkit.files import SrkitError, replacing
+from srkit.data.sources import find_pictures, is_hidden
+from srkit.files import CannotWrite, SrkitError, digest, locked, write_text
 from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress
@@ -39,8 +39,6 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     since it does not open. Two processes that ask at once wait for each other. patience: seconds that a host is waited
     for. None is returned for a set that has only parts. Raises SrkitError, and a stopped download is gone on with.
     """
-    import filelock
-
     named = data if isinstance(data, Named) else find_data(data)
     for part in named.parts:
         fetch(part, keep_archive, patience)
@@ -49,21 +47,14 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     place = data_folder()
     archives = place / "archives" / named.name
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(place / f".{named.name}.lock")
-        try:
-            held = lock.acquire(timeout=1)
-        except filelock.Timeout:
-            print(f"another process is fetching {named.name}: waiting for it")
-            held = lock.acquire()
-        with held:
+        with locked(place / named.name, waiting=f"another process is fetching {named.name}: waiting for it"):
             archives.mkdir(parents=True, exist_ok=True)
             folder = locate(data if isinstance(data, str) else place / named.name)
             folder = folder or _prepare(named, place / named.name, archives, patience)
             if not keep_archive:
                 shutil.rmtree(archives)
     except OSError as error:
-        raise SrkitError(f"{place} cannot be written ({error}): make room, or name another by SRKIT_DATA.") from error
+        raise CannotWrite(place, error, "name another folder by SRKIT_DATA") from error
     return folder
 
 
@@ -193,8 +184,7 @@ def _write_manifest(folder: Path, named: Named) -> None:
         warnings.warn(f"{len(bad)} of {len(paths)} pictures of {named.name} do not open.", stacklevel=4)
     source = named.kaggle or [url for each in named.archives for url in each.urls]
     manifest = {"name": named.name, "source": source, "pictures": pictures, "left_out": bad}
-    with replacing(folder / "manifest.json") as beside:
-        beside.write_text(json.dumps(manifest, indent=1) + "\n")
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def verify(folder: Path) -> list[str]:

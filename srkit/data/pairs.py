@@ -59,8 +59,8 @@ def _by_ending(paths: Iterable[Path]) -> dict[Path, str]:
 
 def match(
     hr: Iterable[Path], lr: Iterable[Path], scale: int | None, places: Mapping[Path, str]
-) -> tuple[dict[Path, Path], list[str]]:
-    """The LR file of each HR one, by name and by the folders beside those that say HR or LR; and what is left out.
+) -> tuple[dict[Path, Path], dict[str, list[Path]]]:
+    """The LR file of each HR one, by name and by the folders beside those that say HR or LR; and what is left out, why.
 
     With a scale the sizes are checked: LR is HR / scale, rounded either way, and of several LR files the first that is
     so is taken. Raises SrkitError where all pairs are of another scale, and says of which.
@@ -96,7 +96,7 @@ def match(
         have = " or ".join(f"x{each}" for each in scales(path, other)) or "no whole scale"
         sizes = ["{} x {}".format(*size(each)) for each in (path, other)]
         raise SrkitError(f"{path.name} is {sizes[0]} and its LR {sizes[1]}: that is {have}, not x{scale}.")
-    return pairs, [f"left out: {len(paths)} {what}: {listed(paths)}" for what, paths in left.items() if paths]
+    return pairs, left
 
 
 def looks_paired(paths: Iterable[Path]) -> str | None:

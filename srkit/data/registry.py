@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.paths import data_folder, home, inputs
 
 
@@ -72,7 +72,7 @@ def find_data(name: str) -> Named:
 def several(data: str | Path | Sequence[str | Path]) -> list[str | Path]:
     """The names and folders that are meant: one, several in a list, or several joined by "+"."""
     if isinstance(data, str | Path):
-        joined = "+" in str(data) and not Path(data).expanduser().exists()
+        joined = "+" in str(data) and not expanded(data).exists()
         data = str(data).split("+") if joined else [data]
     if not data or "" in data:
         raise SrkitError("no data is named: give a folder, or a name that `srkit data` lists.")
@@ -84,7 +84,7 @@ def locate(data: str | Path) -> Path | None:
 
     An explicit path comes first, then SRKIT_DATA, then Kaggle's inputs, then data/.
     """
-    given = Path(data).expanduser()
+    given = expanded(data)
     if given.is_dir():
         return given
     return next((place for place in _places(str(data)) if place.is_dir()), None)

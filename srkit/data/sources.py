@@ -12,7 +12,7 @@ from pathlib import Path
 
 from srkit.data import pairs
 from srkit.data.registry import NAMED, folders, several
-from srkit.files import SrkitError
+from srkit.files import SrkitError, digest, expanded
 from srkit.images import SUFFIXES
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
@@ -139,14 +139,10 @@ def find_pictures(folder: Path) -> list[Path]:
         ]
         shown = [Path(root, name) for name in names if not is_hidden(name)]
         found += [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
-        closed += [path for path in sorted(shown) if CLOSED.search(path.name)]
+        closed += [path for path in shown if CLOSED.search(path.name)]
     if closed:
         kinds = ", ".join(sorted({path.suffix.lower() for path in closed}))
-        warnings.warn(
-            f"left out: {len(closed)} {kinds} in {folder}, which do not open here: {pairs.listed(closed)}; "
-            "save them as PNG or JPEG.",
-            stacklevel=2,
-        )
+        _say_left_out(f"{kinds} in {folder}, which do not open here, save them as PNG or JPEG", closed)
     return sorted(found)
 
 
@@ -178,8 +174,8 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
         if lr:
             found, left = pairs.match(files, theirs, scale, places)
             matched |= found
-            for sentence in left:
-                warnings.warn(f"{sentence}.", stacklevel=4)
+            for why, paths in left.items():
+                _say_left_out(why, paths)
         elif sentence := pairs.looks_paired(files):
             warnings.warn(f"{sentence}.", stacklevel=4)
         split[each] = [path for path in files if path in matched] if lr else files
@@ -198,7 +194,7 @@ def _named(wanted: Iterable[str | Path], files: list[Path]) -> list[Path]:
     found = []
     for name in map(Path, wanted):
         same = [path for path in files if path.name == name.name]
-        whole, parts = name.expanduser().resolve(), name.parts
+        whole, parts = expanded(name).resolve(), name.parts
         meant = [path for path in same if path.parts[-len(parts) :] == parts or path.resolve() == whole]
         if not meant:
             raise SrkitError(f"{name} is not among the {len(files)} photographs: correct its name, or leave it out.")
@@ -239,9 +235,3 @@ def _photographs(
     whole += [white] * (white is not None)
     fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
     return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a whole file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -72,7 +72,7 @@ def test_a_study_wants_its_reference_grades_and_its_own_file(crops, tmp_path):
     with pytest.raises(SrkitError, match="6 is no grade"):
         Study(crops, tmp_path / "v.csv").vote(6)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SrkitError, match="other.csv holds no votes"):
+    with pytest.raises(SrkitError, match="other.csv is no table of votes"):
         Study(crops, tmp_path / "other.csv")
 
 

@@ -166,6 +166,6 @@ def test_an_animation_is_a_gif(pictures, tmp_path):
     for name in ("x.mp4", "x", "x.png"):
         with pytest.raises(SrkitError, match="let it end in .gif"):
             CompareSlider(pictures).to_gif(tmp_path / name)
-    with pytest.raises(SrkitError, match="seconds is nan"):
+    with pytest.raises(SrkitError, match="seconds nan does not do"):
         CompareSlider(pictures).to_gif(tmp_path / "x.gif", seconds=float("nan"))
     assert not list(tmp_path.iterdir())

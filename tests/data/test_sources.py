@@ -90,6 +90,11 @@ def test_three_folders_of_real_photographs_are_one_set_without_the_one_of_the_te
     assert not found.lr
 
 
+def test_a_users_folder_that_is_none_is_a_name_like_any_other():
+    with pytest.raises(SrkitError, match="~nobody-of-this-name is no folder and no named set"):
+        find_photographs("~nobody-of-this-name")
+
+
 @pytest.mark.parametrize("nothing", ["", [], ["", "a"]])
 def test_no_name_at_all_is_refused(nothing):
     with pytest.raises(SrkitError, match="no data is named"):
@@ -178,7 +183,7 @@ def test_pictures_that_do_not_open_here_are_counted_and_named(tmp_path):
     lay(tmp_path, "1.png")
     for name in ("a.HEIC", "b.heic", "c.dng", "notes.txt", ".d.heic"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"left out: 3 \.dng, \.heic in .*a\.HEIC, b\.heic, c\.dng; save them as PNG"):
+    with pytest.warns(UserWarning, match=r"left out: 3 \.dng, \.heic in .*as PNG or JPEG: a\.HEIC, b\.heic, c\.dng"):
         assert names(find_pictures(tmp_path)) == ["1.png"]
 
 
