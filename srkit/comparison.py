@@ -22,7 +22,7 @@ from srkit.metrics import lumas, psnr_y, ssim_y
 from srkit.pretrained import SHIPPED, find_systems, load, shipped, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run
-from srkit.scoring import Method, bicubic, enlarge, judged, lpips_squeeze, lr_of
+from srkit.scoring import bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
 SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
@@ -46,7 +46,7 @@ def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
             warnings.warn(f"left out: {error}", stacklevel=2)
     order = {name: place for place, name in enumerate(RECIPES)}
     systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(SHIPPED), 99)))
-    here = {name.removesuffix(SHIPPED) for name, _ in systems} | {name for name, _ in shipped_systems()}
+    here = {name.removesuffix(SHIPPED) for name, _ in systems} | {system.name for system in shipped_systems()}
     return systems, [name for name in RECIPES if name not in here]
 
 
@@ -83,7 +83,7 @@ def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callab
 
 
 def look(
-    methods: Mapping[str, Method], hr: np.ndarray, scale: int, lpips: Callable | None
+    methods: Mapping[str, nn.Module | str], hr: np.ndarray, scale: int, lpips: Callable | None
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
     hr = crop_to_multiple(hr, scale)
@@ -112,7 +112,7 @@ def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) ->
     return pictures, pd.concat(tables, ignore_index=True)
 
 
-def check_gallery(methods: Mapping[str, Method]) -> None:
+def check_gallery(methods: Mapping[str, nn.Module | str]) -> None:
     """SrkitError where these methods make no `gallery`."""
     if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
         raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
@@ -120,7 +120,7 @@ def check_gallery(methods: Mapping[str, Method]) -> None:
 
 def gallery(
     table: pd.DataFrame,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, nn.Module | str],
     images: Sequence[Path],
     scale: int,
     folder: Path,
@@ -160,7 +160,11 @@ def gallery(
 
 
 def crops_to_rate(
-    methods: Mapping[str, Method], truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
+    methods: Mapping[str, nn.Module | str],
+    truths: Mapping[str, np.ndarray],
+    scale: int,
+    size: int,
+    lpips: Callable | None,
 ) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
     """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
     crops, lines = {}, []

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
@@ -22,12 +21,11 @@ from srkit import metrics
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError
 from srkit.images import to_image, to_tensor
+from srkit.pretrained import INTERPOLATIONS
 from srkit.resize import imresize
 from srkit.tiles import enlarge_in_tiles
 
-Method = nn.Module | str | Path
 Judge = Callable[[np.ndarray, np.ndarray, int], float]
-WORDS = ("bicubic", "nearest")
 SCORES = (
     *("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "lpips_squeeze", "grid"),
     *("psnr_normalised", "mos_estimate"),
@@ -54,8 +52,8 @@ def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int | No
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
     """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out."""
-    if method not in WORDS:
-        raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(WORDS)}, or give a network.")
+    if method not in INTERPOLATIONS:
+        raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(INTERPOLATIONS)}, or give a network.")
     if method == "nearest":
         return lr.repeat(scale, axis=0).repeat(scale, axis=1)
     return to_image(imresize(to_tensor(lr), scale))

@@ -212,9 +212,7 @@ def test_grey_sr_files_score_alike_however_they_are_stored(tmp_path, hr):
 
 def test_a_method_that_nobody_knows_is_refused_and_not_taken_for_bicubic(some, tmp_path):
     for method in ("lanczos", None, 3, tmp_path / "nowhere", str(some[0])):
-        with pytest.raises(
-            SrkitError, match="x: .* is no method: give a network, a folder of SR images, or one of bicu"
-        ):
+        with pytest.raises(SrkitError, match="x: .* (is no method: give .* one of bicu|does not hold just weights)"):
             evaluate({"bicubic": "bicubic", "x": method}, some, 4)
     with pytest.raises(SrkitError, match="'lanczos' enlarges nothing"):
         enlarge(np.zeros((9, 9, 3), np.uint8), 4, "lanczos")
@@ -230,7 +228,7 @@ def test_a_recipes_name_is_its_network_and_a_folders_name_that_folder(some, tmp_
 
 
 def test_weights_that_are_no_numbers_are_refused_and_not_scored(some):
-    with pytest.raises(SrkitError, match="it has weights that are not numbers"):
+    with pytest.raises(SrkitError, match="it: Recorder holds weights that are not finite numbers"):
         evaluate({"it": Recorder(4, bright=float("nan"))}, some, 4)
     network = Recorder(4)
     network.register_forward_hook(lambda module, lr, sr: sr / 0)
@@ -452,7 +450,9 @@ def test_a_table_of_an_older_srkit_goes_on(some, tmp_path):
     assert found["psnr_y"].tolist() == pytest.approx([1.5, *table["psnr_y"]], abs=1e-5)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00 no text", b"one line", b'method,"set\n', b"method,set\n1,2,3\n"])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00 no text", b"one line", b'method,"set\n', b"method,set\n1,2,3\n", b"a,b\n1,2\n"]
+)
 def test_what_is_no_table_is_refused_and_stays(some, tmp_path, content):
     (tmp_path / "mine.csv").write_bytes(content)
     with pytest.raises(SrkitError, match="mine.csv is no table of srkit evaluate"):
@@ -474,13 +474,6 @@ def test_other_weights_or_another_picture_are_scored_anew(some, tmp_path, hr):
     assert len(brighter.seen) == 4
     kept = pd.read_csv(file)
     assert sorted(kept["method"]) == ["bicubic"] * 3 + ["it"] * 3
-
-
-def test_a_csv_of_another_kind_is_not_touched(some, tmp_path):
-    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SrkitError, match="mine.csv is no table of srkit evaluate"):
-        evaluate({"bicubic": "bicubic"}, some, 4, csv=tmp_path / "mine.csv")
-    assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_ready_made_pictures_score_as_the_method_that_made_them(some, tmp_path):
@@ -521,9 +514,9 @@ def test_what_is_missing_or_of_another_size_is_named_and_the_rest_kept(some, tmp
 
 
 def test_a_scale_that_is_not_the_networks_is_refused(some):
-    with pytest.raises(SrkitError, match="it enlarges 2-fold: it cannot be scored at x4"):
+    with pytest.raises(SrkitError, match="it: Recorder enlarges 2-fold, not 4-fold"):
         evaluate({"it": Recorder(2)}, some, 4)
-    with pytest.raises(SrkitError, match="a scale of 0 enlarges nothing"):
+    with pytest.raises(SrkitError, match="bicubic: scale 0 does not do: give a number from 1"):
         evaluate({"bicubic": "bicubic"}, some, 0)
 
 

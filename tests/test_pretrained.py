@@ -251,6 +251,7 @@ def test_a_first_phase_is_shared_only_by_systems_of_the_same_degradation(monkeyp
 
     cards = [card("clean", "psnr", "Bicubic"), card("clean_gan", "gan", "Bicubic"), card("real", "gan", "HighOrder")]
     monkeypatch.setattr(pretrained, "shipped", lambda: cards)
-    systems = pretrained.shipped_systems()
-    assert systems["clean_gan", 4] == {"psnr": cards[0], "gan": cards[1]}
-    assert systems["real", 4] == {"gan": cards[2]}
+    systems = {system.name: system.cards for system in pretrained.shipped_systems()}
+    twin, real = {"psnr": cards[0], "gan": cards[1]}, {"gan": cards[2]}
+    assert systems == {"clean": {"psnr": cards[0]}, "clean_gan": twin, "real": real}
+    assert [system.cards for system in pretrained.shipped_systems(firsts=False)] == [twin, real]

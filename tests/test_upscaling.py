@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torchvision.io import ImageReadMode, decode_png
 
 import srkit
-from srkit import pretrained, upscaling
+from srkit import pretrained
 from srkit.cli import main
 from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate, sharpen
@@ -28,7 +28,6 @@ from srkit.upscaling import targets, upscale, upscale_file
 from srkit.weights_files import open_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-QUICK = upscaling.quick_bf16
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -39,7 +38,7 @@ def test_upscale_is_at_hand_from_the_package():
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """As on a CPU that is not quick at bf16: whatever machine runs these tests."""
-    monkeypatch.setattr(upscaling, "quick_bf16", lambda: False)
+    monkeypatch.setattr("srkit.device.quick_bf16", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -150,17 +149,9 @@ def test_bf16_stays_within_few_levels_and_is_no_matter_of_16_bits(photo, monkeyp
     assert 0 < np.abs(coarse).max() <= 4
     assert np.square(coarse).mean() < 0.2  # against 60 of the network's own error: less than 0.02 dB
     deep = photo.astype(np.uint16) * 257
-    monkeypatch.setattr(upscaling, "quick_bf16", lambda: True)
+    monkeypatch.setattr("srkit.device.quick_bf16", lambda: True)
     np.testing.assert_array_equal(upscale(photo, network) - exact.astype(int), coarse)
     np.testing.assert_array_equal(upscale(deep, network), upscale(deep, network, precision="fp32"))
-
-
-def test_a_cpu_that_is_quick_at_bf16_says_so(monkeypatch):
-    for flags, quick in {"avx512f avx512_bf16": True, "amx_tile amx_bf16": True, "avx2 avx512f": False}.items():
-        QUICK.cache_clear()
-        monkeypatch.setattr(upscaling.Path, "read_text", lambda self, flags=flags: f"flags : {flags}\n")
-        assert QUICK() == quick
-    QUICK.cache_clear()
 
 
 def test_the_callers_network_stays_as_it_was(network, photo):

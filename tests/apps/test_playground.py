@@ -48,7 +48,7 @@ def files(tmp_path):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """As on a CPU that is not quick at bf16: whatever machine runs these tests."""
-    monkeypatch.setattr("srkit.upscaling.quick_bf16", lambda: False)
+    monkeypatch.setattr("srkit.device.quick_bf16", lambda: False)
 
 
 @pytest.fixture
