@@ -53,26 +53,8 @@ def train(options: SimpleNamespace) -> None:
 
     if options.resume and options.force:
         raise SrkitError("--resume goes on with a run and --force starts anew: choose one of them.")
-    run = train(
-        options.recipe,
-        options.profile,
-        seed=options.seed,
-        data=options.data,
-        scale=options.scale,
-        crop=options.crop,
-        batch=options.batch,
-        accumulate=options.accumulate,
-        precision=options.precision,
-        max_minutes=options.max_minutes,
-        cache=options.cache,
-        runs=options.runs or home() / "runs",
-        resume=options.resume,
-        force=options.force,
-        device=options.device and find_device(options.device).name,
-        perceptual_weights=options.perceptual_weights,
-        white=options.white,
-        tensorboard=options.tensorboard,
-    )
+    where = {"runs": options.runs or home() / "runs", "device": options.device and find_device(options.device).name}
+    run = train(**vars(options) | where)
     if distributed.rank() > 0:  # under torchrun one process speaks for all
         return
     if (run.folder / "history.csv").exists():
@@ -127,9 +109,7 @@ def evaluate(options: SimpleNamespace) -> int:
         gallery(table, methods, images, options.scale, options.gallery, lpips=lpips)
     for written in filter(None, (options.csv, options.table, options.save, options.gallery)):
         print(written)
-    for problem in problems:
-        print(f"srkit: left out: {problem}", file=sys.stderr)
-    return int(bool(problems))
+    return _left_out(problems)
 
 
 def data(options: SimpleNamespace) -> int:
@@ -202,6 +182,11 @@ def upscale(options: SimpleNamespace) -> int:
             print(upscale_file(source, target, network, progress=True, **more))
         except SrkitError as problem:
             problems.append(problem)
+    return _left_out(problems)
+
+
+def _left_out(problems: list) -> int:
+    """Name what could not be done; the command's status."""
     for problem in problems:
         print(f"srkit: left out: {problem}", file=sys.stderr)
     return int(bool(problems))

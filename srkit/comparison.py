@@ -26,6 +26,7 @@ from srkit.scoring import bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
 SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
+Methods = Mapping[str, nn.Module | str]
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
@@ -83,7 +84,7 @@ def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callab
 
 
 def look(
-    methods: Mapping[str, nn.Module | str], hr: np.ndarray, scale: int, lpips: Callable | None
+    methods: Methods, hr: np.ndarray, scale: int, lpips: Callable | None
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
     hr = crop_to_multiple(hr, scale)
@@ -112,7 +113,7 @@ def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) ->
     return pictures, pd.concat(tables, ignore_index=True)
 
 
-def check_gallery(methods: Mapping[str, nn.Module | str]) -> None:
+def check_gallery(methods: Methods) -> None:
     """SrkitError where these methods make no `gallery`."""
     if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
         raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
@@ -120,7 +121,7 @@ def check_gallery(methods: Mapping[str, nn.Module | str]) -> None:
 
 def gallery(
     table: pd.DataFrame,
-    methods: Mapping[str, nn.Module | str],
+    methods: Methods,
     images: Sequence[Path],
     scale: int,
     folder: Path,
@@ -160,11 +161,7 @@ def gallery(
 
 
 def crops_to_rate(
-    methods: Mapping[str, nn.Module | str],
-    truths: Mapping[str, np.ndarray],
-    scale: int,
-    size: int,
-    lpips: Callable | None,
+    methods: Methods, truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
 ) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
     """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
     crops, lines = {}, []
@@ -181,15 +178,18 @@ def crops_to_rate(
     return crops, pd.DataFrame(lines)
 
 
+def _distance(alex: object) -> tuple[str, str]:
+    """The column of LPIPS to show and its label: that by AlexNet, where it was made."""
+    return ("lpips", "LPIPS, lower is better") if alex else ("lpips_squeeze", "LPIPS (SqueezeNet), lower is better")
+
+
 @styled
 def perception_distortion(table: pd.DataFrame) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
     table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
     """
-    distance, label = "lpips", "LPIPS, lower is better"
-    if table["lpips"].isna().all():
-        distance, label = "lpips_squeeze", "LPIPS (SqueezeNet), lower is better"
+    distance, label = _distance(table["lpips"].notna().any())
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
@@ -228,10 +228,7 @@ def between_phases(
     grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
     for place, (title, crop) in enumerate(crops.items()):
         show_picture(figure.add_subplot(grid[0, place]), crop, title)
-    distance = (
-        {"lpips": "LPIPS, lower is better"} if lpips else {"lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
-    )
-    shown = {"psnr_y": "PSNR-Y (dB)"} | distance
+    shown = {"psnr_y": "PSNR-Y (dB)"} | dict([_distance(lpips)])
     for place, (column, label) in enumerate(shown.items()):
         half = len(crops) // len(shown)
         axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])

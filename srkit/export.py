@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from srkit import __version__
 from srkit.files import SrkitError, replacing
-from srkit.generator import count_parameters, sharpen
+from srkit.generator import count_parameters
 from srkit.pretrained import What, resolve
 from srkit.runs import save_weights
 from srkit.tiles import SHARPEN_REACH, reach
-from srkit.wrappers import Sharpened, parts
+from srkit.wrappers import bare
 
 OPSET = 18
 ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
@@ -25,17 +25,16 @@ MEASURED = "By the papers' protocol: BT.601 luma on 16..235, a border of scale p
 CARD = Path(__file__).parent / "model_card.md"
 
 
-class Exported(nn.Module):
-    """A generator with all that belongs to its answer: sharpened where its recipe says so, clipped to [0, 1]."""
+class Clipped(nn.Module):
+    """A generator whose answer is clipped to [0, 1]."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network, self.sharpening = network, getattr(network, "sharpening", 0)
+        self.network = network
 
     def forward(self, lr: Tensor) -> Tensor:
         """(1, 3, H, W) in [0, 1] to (1, 3, scale H, scale W) in [0, 1]."""
-        features_of, enlarge = parts(self.network)
-        return sharpen(enlarge(features_of(lr), lr), self.sharpening).clamp(0, 1)
+        return self.network(lr).clamp(0, 1)
 
 
 def export_onnx(
@@ -60,7 +59,7 @@ def export_onnx(
         raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
     method = resolve(network, scale, runs, phase=phase)
     network = method.network.cpu().eval()
-    exported, name = Exported(network).eval(), type(network).__name__
+    exported, name = Clipped(network).eval(), type(bare(network)).__name__
     sides = {2: torch.export.Dim("height", min=3), 3: torch.export.Dim("width", min=3)}
     with replacing(file) as beside:
         try:
@@ -114,8 +113,7 @@ def export_hub(
     method = resolve(network, scale, runs, phase=phase)
     if not method.card:
         raise SrkitError("nothing is known of a bare network: name a run's folder, or a recipe.")
-    folder, card, network = Path(folder), method.card, method.network
-    network = network.network if isinstance(network, Sharpened) else network  # the card says how it sharpens
+    folder, card, network = Path(folder), method.card, bare(method.network)  # the card says how it sharpens
     save_weights(network, folder / "model.safetensors")
     with replacing(folder / "config.json") as beside:
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -135,7 +133,7 @@ def tile_overlap(network: nn.Module) -> int | None:
 
 def _metadata(network: nn.Module, card: dict[str, Any]) -> dict[str, str]:
     facts = {"scale": network.scale, "tile_overlap": tile_overlap(network), "srkit": __version__}
-    facts |= {"network": type(network).__name__, "parameters": count_parameters(network)}
+    facts |= {"network": type(bare(network)).__name__, "parameters": count_parameters(network)}
     facts |= {key: card["recipe"][key] for key in ("name", "about", "cite", "degradation") if card}
     facts |= {key: value for key, value in card.items() if key not in ("recipe", "photographs", "file", "sha256")}
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}

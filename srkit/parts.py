@@ -26,6 +26,7 @@ import linecache
 import re
 import sys
 import sysconfig
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -130,11 +131,8 @@ def _run(path: Path) -> ModuleType:
             raise
         if isinstance(error, SrkitError):
             raise SrkitError(f"{path.name}: {error}") from error
-        line = next(
-            (at.lineno for at in reversed(inspect.getinnerframes(error.__traceback__)) if at.filename == str(path)),
-            None,
-        )
-        line = getattr(error, "lineno", None) or line
+        lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == str(path)]
+        line = getattr(error, "lineno", None) or next(reversed(lines), None)
         words = getattr(error, "msg", None) or str(error) or "no words"
         at = f" at line {line}" if line else ""
         raise SrkitError(f"{path.name} does not run: {type(error).__name__}{at} ({words}).") from error

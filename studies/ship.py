@@ -63,7 +63,7 @@ def box(
 ) -> None:
     """Score a kept run's phase on sets, by default the study's, and write weights and card for srkit.
 
-    What the kept run's scores.csv holds is not scored again. The licence is by default that of other weights of its data.
+    What the kept run's scores.csv holds is not scored again. The licence is by default that of like weights.
     """
     study = read_study(file)
     planned = known(run, {each.folder: each for each in study.runs()}, study.name)

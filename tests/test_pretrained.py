@@ -61,11 +61,6 @@ def test_shipping_keeps_the_network_within_half_precision(run, tmp_path):
     torch.testing.assert_close(after(lr), before(lr), atol=2e-3, rtol=0)
 
 
-def test_a_runs_own_weights_come_before_the_shipped_ones(run):
-    mine = srkit.load("srresnet", 4, runs=run.folder.parent).state_dict()
-    assert all(torch.equal(mine[name], value) for name, value in run.generator().state_dict().items())
-
-
 def test_what_is_not_there_is_answered_with_what_is():
     with pytest.raises(SrkitError, match=r"no weights of srresnet x8.*srkit ships.*srkit train"):
         srkit.load("srresnet", 8)

@@ -107,7 +107,7 @@ def test_what_is_no_result_is_refused_in_one_sentence(command, folder):
     kept.weights("gan").write_bytes(Run(folder / "runs" / NAME).weights("gan").read_bytes())
     for words, says in (
         (["keep", "--runs", folder / "smoke"], "is a smoke run, whose numbers mean nothing"),
-        (["box", "--run", "srgan-tiny-s1"], "did you mean srgan-laptop-s0?"),
+        (["box", "--run", "srgan-tiny-s1"], "did you mean srgan-tiny-s0?"),
         (["box", "--run", NAME], "was trained on other photographs, 0000000000000000, than"),
     ):
         done = command(*words)

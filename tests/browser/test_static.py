@@ -303,13 +303,6 @@ def test_what_is_built_names_its_files(folder):
     assert not any("http://" in text or "https://" in text for text in sources), "something is loaded from elsewhere"
 
 
-def test_systems_that_are_anothers_first_phase_are_not_listed_twice():
-    systems = static._systems()
-    assert ("srgan_light", 4) in systems
-    assert ("srresnet_light", 4) not in systems
-    assert list(systems["srgan_light", 4]) == ["psnr", "gan"]
-
-
 def test_building_refuses_a_folder_of_other_files_and_another_runtime(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("my site")
