@@ -36,7 +36,7 @@ class Device:
 
     @property
     def kind(self) -> str:
-        """ "cpu", "cuda" or "mps"."""
+        """Torch's word without the number: "cpu", "cuda" or "mps"."""
         return torch.device(self.name).type
 
     def free_memory(self) -> int:

@@ -58,6 +58,7 @@ def box(
     phase: str = "gan",
     sets: list[str] | None = None,
     licence: str | None = None,
+    note: str = "Scored once, after all was chosen.",
     finished: Path = HERE / "finished",
     weights: Path = FOLDER,
 ) -> None:
@@ -77,18 +78,17 @@ def box(
         raise SrkitError("how these photographs may be used is not known: say it with --licence.")
     for place in sets or map(study.place, study.tests):
         for protocol, degradation in protocols(planned).items():
-            name = Path(place).name
             how = {} if protocol == COMMON else {"degradation": degradation}
-            how |= {"set_name": name, "lpips": judge, "csv": kept.folder / FILES[protocol]}
+            how |= {"set_name": Path(place).name, "lpips": judge, "csv": kept.folder / FILES[protocol]}
             table = evaluate({phase: kept.generator(phase)}, find_images(place)[0], kept.scale, **how)
-            title = name if protocol == COMMON else f"{name}, {task(kept.scale, degradation)}"
+            title = Path(place).name + ("" if protocol == COMMON else f", {task(kept.scale, degradation)}")
             scores[title] = {key: round(float(table[column].mean()), 4) for column, key in SCORES.items()}
     listed = weights / f"photographs-{trained}.txt"
     with replacing(listed) as beside:
         beside.write_text("\n".join(sorted(path.name for path in photographs.train)) + "\n")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     facts = {"licence": licence, "commit": commit.strip(), "command": f"srkit study run studies/{file.name}"}
-    facts |= {"scores": scores, "note": f"As studies/{file.name} says; scored once.", "photographs": listed.name}
+    facts |= {"scores": scores, "note": note, "photographs": listed.name}
     print(ship(kept, phase, facts, weights))
 
 

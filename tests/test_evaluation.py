@@ -200,7 +200,7 @@ def test_a_method_that_nobody_knows_is_refused_and_not_taken_for_bicubic(some, t
         enlarge(np.zeros((9, 9, 3), np.uint8), 4, "lanczos")
 
 
-def test_a_recipes_name_is_its_network_and_a_folders_name_that_folder(some, tmp_path):
+def test_a_method_is_what_resolve_says_a_name_a_network_a_run_or_a_folder_of_sr(some, tmp_path):
     named = evaluate({"it": "srresnet_light"}, some, 4, save=tmp_path / "sr")
     itself = evaluate({"it": load("srresnet_light", 4)}, some, 4)
     folder = evaluate({"it": str(tmp_path / "sr" / "it")}, some, 4)
