@@ -15,8 +15,7 @@ from srkit.files import SrkitError, check_numbers, near
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
-from srkit.records import build_generator
-from srkit.runs import Run, check_finite, find_runs, load_weights
+from srkit.runs import Run, check_finite, find_runs
 from srkit.weights_files import SUFFIXES, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
@@ -264,9 +263,7 @@ def _open(card: dict[str, Any]) -> nn.Module:
     path = FOLDER / card["file"]
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
-    network = build_generator(card["recipe"]["generator"])
-    load_weights(network, path)
-    return network.eval()
+    return open_weights(path)
 
 
 def shipped() -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def box(
     """
     study = read_study(file)
     planned = known(run, {each.folder: each for each in study.runs()}, study.name)
-    kept, scores, judge = Run(finished / study.name / run), {}, lpips_judge()
+    kept, scores, judge = Run(finished / study.name / run), {}, lpips_judge(download=False)
     check_worth(kept)
     photographs, trained = find_photographs(study.photographs), kept.config["data"]["fingerprint"]
     if photographs.fingerprint != trained:
@@ -82,7 +82,7 @@ def box(
             how |= {"set_name": Path(place).name, "lpips": judge, "csv": kept.folder / FILES[protocol]}
             table = evaluate({phase: kept.generator(phase)}, find_images(place)[0], kept.scale, **how)
             title = Path(place).name + ("" if protocol == COMMON else f", {task(kept.scale, degradation)}")
-            scores[title] = {key: round(float(table[column].mean()), 4) for column, key in SCORES.items()}
+            scores[title] = table[[*SCORES]].mean().dropna().rename(SCORES).round(4).to_dict()
     listed = weights / f"photographs-{trained}.txt"
     with replacing(listed) as beside:
         beside.write_text("\n".join(sorted(path.name for path in photographs.train)) + "\n")
