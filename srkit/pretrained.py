@@ -143,10 +143,10 @@ def _found(
         if alpha is not None:
             raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
-    word = str(what.folder if isinstance(what, Run) else what)
-    if word in INTERPOLATIONS:
+    word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
+    if named and word in INTERPOLATIONS:
         return Method(word, word, None, word)
-    if isinstance(what, Recipe) or word in RECIPES or ".py:" in word:
+    if isinstance(what, Recipe) or (named and (word in RECIPES or ".py:" in word)):
         made = find_recipe(what if isinstance(what, Recipe) else word)
         return _of_name(made.name, scale or made.scale, runs, phase, alpha)
     path = Path(word).expanduser()

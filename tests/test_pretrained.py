@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_a_run_that_was_not_trained_to_its_end_says_which_phase_it_shows(trained
         pretrained.resolve(trained(phases=(), folder="none"))
 
 
-def test_one_way_leads_to_every_network(trained, tmp_path):
+def test_one_way_leads_to_every_network(trained, tmp_path, monkeypatch):
     run, runs = trained(), tmp_path / "runs"
     weights = run.weights("gan")
     ways = ["srgan_light", run, run.folder, str(run.folder), weights, run.generator()]
@@ -133,6 +134,9 @@ def test_one_way_leads_to_every_network(trained, tmp_path):
     assert pretrained.resolve("bicubic", 3).does == "bicubic"
     write_image(tmp_path / "theirs" / "a.png", np.zeros((8, 8, 3), np.uint8))
     assert pretrained.resolve(tmp_path / "theirs", 4).does == tmp_path / "theirs"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs").rename("bicubic")  # a path is a folder's, whatever its name
+    assert pretrained.resolve(Path("bicubic"), 4).does == Path("bicubic")
 
 
 @pytest.mark.parametrize(
