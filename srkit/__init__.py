@@ -14,6 +14,8 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTI
 if not _WAITING.keys() & os.environ.keys():
     os.environ.update(_WAITING)
 
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what torch lacks on Apple's MPS is done on the CPU
+
 _HOMES = {
     "load": "pretrained",
     "train": "training",

@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from srkit.declarations import OwnLoss
 from srkit.files import SrkitError
-from srkit.generator import count_parameters, multiply_adds
+from srkit.generator import count_parameters
 from srkit.profiles import find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import build_generator, describe
 from srkit.runs import load_weights, save_weights
+from srkit.steps import Learner
 from srkit.tiles import enlarge_in_tiles, reach
 from srkit.wrappers import parts
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 SIZES = ((16, 16), (13, 17), (31, 8))  # LR height and width
 STEPS = 8  # of training, on one batch
-GREY = 1 / 255
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def require(recipe: Recipe) -> None:
     trial.gradient()
     for phase in recipe.phases:
         for loss in phase.losses:
-            if hasattr(loss, "loss"):  # one's own
+            if isinstance(loss, OwnLoss):
                 trial.loss(phase, loss)
     trial.verdict()
 
@@ -89,15 +90,8 @@ class Trial:
     def network(self) -> nn.Module:
         torch.manual_seed(0)
         recipe, name = self.recipe, self.name
-        try:
-            network = recipe.generator()
-        except SrkitError:
-            raise
-        except Exception as error:
-            raise SrkitError(
-                f"{name} cannot be built ({type(error).__name__}: {error}): mend its __init__, or give its options by "
-                f"partial({name}, ...)."
-            ) from error
+        advice = f": mend its __init__, or give its options by partial({name}, ...)"
+        network = _tried(recipe.generator, f"{name} cannot be built", advice)
         if not isinstance(network, nn.Module):
             raise SrkitError(f"{name} makes a {type(network).__name__}, and no nn.Module: derive it from nn.Module.")
         scale = getattr(network, "scale", None)
@@ -112,15 +106,11 @@ class Trial:
             raise SrkitError(f"{name} has no weights that could learn: give it layers, as attributes of self.")
         return network
 
-    def answer(self, height: int, width: int, network: nn.Module | None = None) -> Tensor:
+    def answer(self, height: int, width: int) -> Tensor:
         """SR of noise of one size; SrkitError where its shape or its numbers are not right."""
         lr, scale = self.noise(height, width), self.recipe.scale
-        try:
-            sr = (network or self.network)(lr)
-        except Exception as error:
-            raise SrkitError(
-                f"{self.name} does not take LR pictures of {height} x {width} pixels ({type(error).__name__}: {error})."
-            ) from error
+        network = self.network
+        sr = _tried(lambda: network(lr), f"{self.name} does not take LR pictures of {height} x {width} pixels")
         wanted = (*lr.shape[:2], scale * height, scale * width)
         if not isinstance(sr, Tensor) or sr.shape != wanted:
             made = tuple(sr.shape) if isinstance(sr, Tensor) else f"a {type(sr).__name__}"
@@ -153,11 +143,8 @@ class Trial:
         name, side = _name(loss), max(48, self.recipe.scale * 12)
         sr, hr = (self.noise(side, side + n).narrow(3, 0, side) for n in (0, 1))
         sr.requires_grad_()
-        getattr(loss, "ready", lambda device: None)("cpu")
-        try:
-            value = loss(sr, hr)
-        except Exception as error:
-            raise SrkitError(f"{name} does not take SR and HR ({type(error).__name__}: {error}).") from error
+        loss.ready("cpu")
+        value = _tried(lambda: loss(sr, hr), f"{name} does not take SR and HR")
         if not isinstance(value, Tensor) or value.numel() != 1:
             made = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise SrkitError(f"{name} returns {made}, and not a scalar: take its mean.")
@@ -173,20 +160,18 @@ class Trial:
         if not self.recipe.discriminator:
             return OK, "none"
         name, crop = self.recipe.discriminator.func.__name__, self.recipe.crop
-        try:
-            judge = self.recipe.discriminator()
-            answer = judge(self.noise(crop, crop))
-        except SrkitError:
-            raise
-        except Exception as error:
-            raise SrkitError(f"{name} does not take {crop}-pixel crops ({type(error).__name__}: {error}).") from error
+        judge = _tried(self.recipe.discriminator, f"{name} cannot be built")
+        answer = _tried(lambda: judge(self.noise(crop, crop)), f"{name} does not take {crop}-pixel crops")
         if not isinstance(answer, Tensor) or len(answer) != 2 or not answer.requires_grad:
             raise SrkitError(f"{name} must make a tensor of logits, (N, ...), out of pictures (N, 3, H, W).")
         return OK, f"{name}, {count_parameters(judge) / 1e6:.2f} M parameters: logits {tuple(answer.shape)}"
 
     def costs(self) -> tuple[str, str]:
-        work = multiply_adds(self.network, round(720 / self.recipe.scale), round(1280 / self.recipe.scale)) / 1e9
-        return OK, f"{self.name}, {count_parameters(self.network) / 1e6:.2f} M parameters, {work:.1f} G multiply-adds"
+        from srkit.evaluation import costs  # slow to import, and not needed to train
+
+        (found,) = costs({self.name: self.network}, self.recipe.scale).itertuples()
+        words = f"{found.parameters / 1e6:.2f} M parameters, {found.multiply_adds_g:.1f} G multiply-adds"
+        return OK, f"{self.name}, {words}"
 
     @torch.no_grad()
     def shapes(self) -> tuple[str, str]:
@@ -205,22 +190,22 @@ class Trial:
         far = sum(reach(self.network, part) for part in ("features", "enlarge"))
         return OK, f"{2 * far + 1} LR pixels wide"
 
-    @torch.no_grad()
-    def tiles(self) -> tuple[str, str]:
+    def apart(self, **how: Any) -> int:
+        """The most grey levels that a picture is off where it is enlarged in another way than at once in fp32."""
         picture = np.random.default_rng(0).integers(0, 256, (40, 44, 3), np.uint8)
-        network = self.network.eval()
-        whole, cut = (enlarge_in_tiles(network, picture, tile=t, block=b).astype(int) for t, b in ((44, 44), (16, 20)))
-        apart = np.abs(whole - cut).max()
-        how = "cut after its features" if parts(network)[0] == getattr(network, "features", None) else "in one piece"
+        ways = {"tile": 44, "block": 44}, {"tile": 44, "block": 44} | how
+        one, other = (enlarge_in_tiles(self.network.eval(), picture, **way).astype(int) for way in ways)
+        return int(np.abs(one - other).max())
+
+    def tiles(self) -> tuple[str, str]:
+        apart = self.apart(tile=16, block=20)
+        split = parts(self.network)[0] == getattr(self.network, "features", None)
+        how = "cut after its features" if split else "in one piece"
         return OK if apart <= 1 else FAIL, f"{apart} grey levels from the whole picture; tiled {how}"
 
-    @torch.no_grad()
     def halves(self) -> tuple[str, str]:
-        network, lr = self.network.eval(), self.noise(16, 16)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(lr).float()
-        apart = float((half - network(lr)).abs().max() / GREY)
-        return OK if apart < 4 else WARN, f"{apart:.1f} grey levels from fp32 at most"
+        apart = self.apart(dtype=torch.bfloat16)
+        return OK if apart < 4 else WARN, f"{apart} grey levels from fp32 at most"
 
     @torch.no_grad()
     def round_trip(self) -> tuple[str, str]:
@@ -229,35 +214,48 @@ class Trial:
             save_weights(network, Path(folder) / "w.safetensors")
             again = build_generator(describe(self.recipe.generator))
             load_weights(again, Path(folder) / "w.safetensors")
-        if not torch.equal(network(self.noise(9, 9)), network(self.noise(9, 9))):
+        sr = network(self.noise(9, 9))
+        if not torch.equal(sr, network(self.noise(9, 9))):
             return FAIL, f"{self.name} answers differently each time: leave out what is random in eval mode"
-        if not torch.equal(network(self.noise(9, 9)), again.eval()(self.noise(9, 9))):
+        if not torch.equal(sr, again.eval()(self.noise(9, 9))):
             return FAIL, "saved and loaded, it answers otherwise: keep what forward uses in weights or register_buffer"
         return OK, "saved, built again and loaded, it answers the same"
 
     def steps(self) -> tuple[str, str]:
-        """The first phase's losses on one batch, before and after a few steps of Adam."""
+        """The first phase's losses on one batch, before and after a few steps."""
         recipe = fit(self.recipe, find_profile("smoke"))
-        phase, network = recipe.phases[0], self.network.train()
+        phase = recipe.phases[0]
         losses = {loss: weight for loss, weight in phase.losses.items() if loss is not phase.adversarial}
         if not losses:
             return WARN, f"phase {phase.name} has no loss but the adversarial one: nothing to measure"
-        photograph = _photograph(recipe.crop)
-        lr = recipe.degradation(photograph, recipe.scale)
-        optimizer, totals = torch.optim.Adam(network.parameters(), phase.lr, phase.betas), []
-        for _ in range(STEPS + 1):
-            sr = network(lr)
-            total = sum(weight * loss(sr, photograph) for loss, weight in losses.items())
-            totals.append(total.item())
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-        words = f"the loss goes from {totals[0]:.4g} to {totals[-1]:.4g} in {STEPS} steps on one batch"
-        return OK if totals[-1] < totals[0] else FAIL, words
+        learner, hr = Learner(recipe), _photograph(recipe.crop)
+        lr = recipe.degradation(hr, recipe.scale)
+
+        def total() -> float:
+            with torch.no_grad():
+                sr = learner.generator(lr)
+                return float(sum(weight * loss(sr, hr) for loss, weight in losses.items()))
+
+        before = total()
+        for number in range(STEPS):
+            learner.step(phase, lr, hr, phase.lr, number)
+        after = total()
+        words = f"the loss goes from {before:.4g} to {after:.4g} in {STEPS} steps on one batch"
+        return OK if after < before else FAIL, words
+
+
+def _tried(call: Callable[[], Any], fault: str, advice: str = "") -> Any:
+    """What a part of one's own makes; SrkitError, the fault and then what it raised, where it makes nothing."""
+    try:
+        return call()
+    except SrkitError:
+        raise
+    except Exception as error:
+        raise SrkitError(f"{fault} ({type(error).__name__}: {error}){advice}.") from error
 
 
 def _name(loss: Any) -> str:
-    thing = getattr(loss, "loss", loss)
+    thing = loss.loss if isinstance(loss, OwnLoss) else loss
     return getattr(thing, "__name__", type(thing).__name__)
 
 

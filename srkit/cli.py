@@ -27,6 +27,8 @@ from srkit.cli_base import (
     Seed,
     System,
     command,
+    flag,
+    optional,
     program,
     settings,
 )
@@ -72,19 +74,13 @@ def course(
     seed: Seed = 0,
     only: Only = None,
     runs: NewRuns = None,
-    figures: Annotated[Path | None, Option(metavar="DIR", help="where figures go (default: figures/)")] = None,
-    set: Annotated[
-        list[str] | None, Option(metavar="NAME=VALUE", help="one more parameter of the notebooks; repeatable")
-    ] = None,
+    figures: optional(Path, "DIR", "where figures go (default: figures/)") = None,
+    set: optional(list[str], "NAME=VALUE", "one more parameter of the notebooks; repeatable") = None,
     edition: Annotated[Literal["student", "solution", "teacher"], Option(help="of build", rich_help_panel=TEACHING)] = (
         "student"
     ),
-    out: Annotated[
-        Path | None, Option(metavar="DIR", help="of build: where the edition goes", rich_help_panel=TEACHING)
-    ] = None,
-    csv: Annotated[
-        Path | None, Option(metavar="FILE", help="of grade: points by exercise", rich_help_panel=TEACHING)
-    ] = None,
+    out: optional(Path, "DIR", "of build: where the edition goes", TEACHING) = None,
+    csv: optional(Path, "FILE", "of grade: points by exercise", TEACHING) = None,
 ) -> None:
     """Run the notebooks in order and check what they made; build an edition of them; grade submissions."""
 
@@ -96,33 +92,23 @@ def train(
     seed: Seed = 0,
     data: Data = "starter",
     runs: NewRuns = None,
-    scale: Annotated[int | None, Option(min=2, metavar="S", help="2, 3, 4 or 8", rich_help_panel=SIZES)] = None,
-    crop: Annotated[int | None, Option(min=8, metavar="PX", help="side of HR crops", rich_help_panel=SIZES)] = None,
-    batch: Annotated[int | None, Option(min=1, metavar="N", help="crops a step", rich_help_panel=SIZES)] = None,
+    scale: optional(int, "S", "2, 3, 4 or 8", SIZES, min=2) = None,
+    crop: optional(int, "PX", "side of HR crops", SIZES, min=8) = None,
+    batch: optional(int, "N", "crops a step", SIZES, min=1) = None,
     accumulate: Annotated[
         int, Option(min=1, metavar="N", help="take each batch in N pieces: less memory", rich_help_panel=SIZES)
     ] = 1,
-    white: Annotated[
-        int | None, Option(min=1, metavar="N", help="largest value of 10 or 12 bits in 16-bit files")
-    ] = None,
-    tensorboard: Annotated[bool, Option("--tensorboard", help="mirror the history for TensorBoard")] = False,
+    white: optional(int, "N", "largest value of 10 or 12 bits in 16-bit files", min=1) = None,
+    tensorboard: flag("--tensorboard", "mirror the history for TensorBoard") = False,
     device: Device = None,
-    precision: Annotated[
-        Literal["fp32", "bf16", "fp16"] | None, Option(help="default: a GPU's quick 16 bits; fp32 on a CPU")
-    ] = None,
-    cache: Annotated[
-        Path | None, Option(metavar="DIR", help="where large sets lie decoded (default: data/cache)")
-    ] = None,
-    perceptual_weights: Annotated[
-        Literal["imagenet", "random"] | None, Option(help="of the VGG; smoke takes random ones by itself")
-    ] = None,
-    max_minutes: Annotated[
-        float | None, Option(metavar="M", help="save and stop after so long", rich_help_panel=GOING_ON)
-    ] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="go on where a run stopped; start where there is none", rich_help_panel=GOING_ON)
-    ] = False,
-    force: Annotated[bool, Option("--force", help="start anew over an earlier run", rich_help_panel=GOING_ON)] = False,
+    precision: optional(Literal["fp32", "bf16", "fp16"], None, "default: a GPU's quick 16 bits; fp32 on a CPU") = None,
+    cache: optional(Path, "DIR", "where large sets lie decoded (default: data/cache)") = None,
+    perceptual_weights: optional(
+        Literal["imagenet", "random"], None, "of the VGG; smoke takes random ones by itself"
+    ) = None,
+    max_minutes: optional(float, "M", "save and stop after so long", GOING_ON) = None,
+    resume: flag("--resume", "go on where a run stopped; start where there is none", GOING_ON) = False,
+    force: flag("--force", "start anew over an earlier run", GOING_ON) = False,
 ) -> None:
     """Train a recipe."""
 
@@ -135,16 +121,12 @@ def check(recipe: Annotated[str, Argument(metavar="RECIPE", help="my_recipes.py:
 @command(PICTURES)
 def data(
     name: Annotated[str | None, Argument(metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")] = None,
-    verify: Annotated[bool, Option("--verify", help="compare every picture with what was fetched")] = False,
-    report: Annotated[
-        bool, Option("--report", help="count, sizes, grey ones, near-duplicates, quality, leaks")
-    ] = False,
-    against: Annotated[list[str] | None, Option(metavar="D", help="report pictures that D has too; repeatable")] = None,
-    keep_archive: Annotated[
-        bool, Option("--keep-archive", help="keep what was downloaded, below data/archives")
-    ] = False,
-    degrade: Annotated[str | None, Option(metavar="NAME", help="write HR and LR pairs of it into --out")] = None,
-    out: Annotated[Path | None, Option(metavar="DIR", help="of --degrade: a new folder")] = None,
+    verify: flag("--verify", "compare every picture with what was fetched") = False,
+    report: flag("--report", "count, sizes, grey ones, near-duplicates, quality, leaks") = False,
+    against: optional(list[str], "D", "report pictures that D has too; repeatable") = None,
+    keep_archive: flag("--keep-archive", "keep what was downloaded, below data/archives") = False,
+    degrade: optional(str, "NAME", "write HR and LR pairs of it into --out") = None,
+    out: optional(Path, "DIR", "of --degrade: a new folder") = None,
     scale: Annotated[int, Option(min=2, metavar="S", help="of --degrade")] = 4,
     seed: Seed = 0,
 ) -> None:
@@ -155,15 +137,13 @@ def data(
 def kaggle(
     what: Annotated[Literal["build", "push", "badges"], Argument(metavar="build|push|badges")],
     out: Annotated[Path, Option(metavar="DIR", help="where the kernels go")] = Path("build/kaggle"),
-    user: Annotated[str | None, Option(metavar="NAME", help="your name on Kaggle")] = None,
+    user: optional(str, "NAME", "your name on Kaggle") = None,
     profile: Profile = "gpu",
     recipe: System = "srgan",
     data: Annotated[str, Option(metavar="D", help="a named set, or kaggle:OWNER/SLUG")] = "starter",
     only: Only = None,
     wheel: Annotated[bool, Option(help="build srkit's wheel too, which every kernel has attached")] = True,
-    previous: Annotated[
-        str | None, Option(metavar="OWNER/KERNEL", help="attach its output, for 05 to go on from")
-    ] = None,
+    previous: optional(str, "OWNER/KERNEL", "attach its output, for 05 to go on from") = None,
 ) -> None:
     """The notebooks as Kaggle kernels: build, push; badges."""
 
@@ -180,36 +160,15 @@ def evaluate(
     ],
     images: Annotated[Path, Option(metavar="DIR", help="folder of HR images, or a named set")],
     scale: Annotated[int, Option(min=1, metavar="S")],
-    csv: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="one line an image and method, added at once; what it holds already is not done again",
-            rich_help_panel=RESULTS,
-        ),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="the means as a table: LaTeX (.tex) or Markdown (.md)", rich_help_panel=RESULTS),
-    ] = None,
-    gallery: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="six figures, from the last method's greatest gain to its least",
-            rich_help_panel=RESULTS,
-        ),
-    ] = None,
-    save: Annotated[
-        Path | None, Option(metavar="DIR", help="keep the SR images, in a folder a method", rich_help_panel=RESULTS)
-    ] = None,
-    no_lpips: Annotated[bool, Option("--no-lpips", help="leave LPIPS out, which takes longest")] = False,
-    degradation: Annotated[
-        str | None, Option(metavar="NAME", help="how LR is made, as unknown, mild, wild or high_order")
-    ] = None,
-    recipe: Annotated[
-        str | None, Option(metavar="R", help="what a file of weights is of, or my_recipes.py:NAME of a run's own parts")
-    ] = None,
+    csv: optional(
+        Path, "FILE", "one line an image and method, added at once; what it holds already is not done again", RESULTS
+    ) = None,
+    table: optional(Path, "FILE", "the means as a table: LaTeX (.tex) or Markdown (.md)", RESULTS) = None,
+    gallery: optional(Path, "DIR", "six figures, from the last method's greatest gain to its least", RESULTS) = None,
+    save: optional(Path, "DIR", "keep the SR images, in a folder a method", RESULTS) = None,
+    no_lpips: flag("--no-lpips", "leave LPIPS out, which takes longest") = False,
+    degradation: optional(str, "NAME", "how LR is made, as unknown, mild, wild or high_order") = None,
+    recipe: optional(str, "R", "what a file of weights is of, or my_recipes.py:NAME of a run's own parts") = None,
     device: Device = None,
     runs: Runs = None,
 ) -> None:
@@ -222,33 +181,19 @@ def upscale(
         list[str], Argument(metavar="FILE|DIR...", help="pictures, and folders of them; -- before -a.png")
     ],
     out: Annotated[Path, Option(metavar="DIR", help="where the enlarged pictures go")],
-    recipe: Annotated[
-        str | None, Option(metavar="R", help="the system (default: srresnet_light), or that of --weights")
-    ] = None,
-    weights: Annotated[
-        Path | None, Option(metavar="FILE", help="a file of weights, of a run or a public one, rather than srkit's")
-    ] = None,
-    scale: Annotated[
-        int | None, Option(min=1, metavar="S", help="2, 3, 4 or 8 (default: the recipe's, or the file's own)")
-    ] = None,
-    alpha: Annotated[float | None, Option(metavar="A", help="from the PSNR weights, 0, to the GAN weights, 1")] = None,
+    recipe: optional(str, "R", "the system (default: srresnet_light), or that of --weights") = None,
+    weights: optional(Path, "FILE", "a file of weights, of a run or a public one, rather than srkit's") = None,
+    scale: optional(int, "S", "2, 3, 4 or 8 (default: the recipe's, or the file's own)", min=1) = None,
+    alpha: optional(float, "A", "between the PSNR weights, 0, and the GAN weights, 1") = None,
     sharpen: Annotated[float, Option(metavar="X", help="amount of unsharp mask")] = 0.0,
-    ensemble: Annotated[
-        bool, Option("--ensemble", help="the mean over eight flips and turns: better, and slow")
-    ] = False,
-    tile: Annotated[int | None, Option(metavar="PX", help="side of a tile (default: as the memory allows)")] = None,
-    format: Annotated[
-        Literal["png", "jpg", "webp", "tif", "bmp", "gif"] | None, Option(help="instead of the input's")
-    ] = None,
-    device: Annotated[str, Option(metavar="D", help="cpu or cuda")] = "cpu",
-    max_pixels: Annotated[
-        int | None, Option(min=1, metavar="N", help="refuse larger pictures (default: 100 million)")
-    ] = None,
-    force: Annotated[bool, Option("--force", help="write over pictures that are there")] = False,
-    precision: Annotated[
-        Literal["fp32", "bf16"] | None, Option(help="default: bf16 on a CPU that is quick at it")
-    ] = None,
-    real: Annotated[bool, Option("--real", help="the network for photographs that are noisy or compressed")] = False,
+    ensemble: flag("--ensemble", "the mean over eight flips and turns: better, and slow") = False,
+    tile: optional(int, "PX", "side of a tile (default: as the memory allows)") = None,
+    format: optional(Literal["png", "jpg", "webp", "tif", "bmp", "gif"], None, "instead of the input's") = None,
+    device: Device = None,
+    max_pixels: optional(int, "N", "refuse larger pictures (default: 100 million)", min=1) = None,
+    force: flag("--force", "write over pictures that are there") = False,
+    precision: optional(Literal["fp32", "bf16"], None, "default: bf16 on a CPU that is quick at it") = None,
+    real: flag("--real", "the network for photographs that are noisy or compressed") = False,
     runs: Runs = None,
 ) -> None:
     """Enlarge pictures by a trained network."""
@@ -263,9 +208,7 @@ def app(
     upload_mb: Annotated[float, Option(min=0.01, metavar="MB", help="largest file taken")] = 8,
     pixels: Annotated[int, Option(min=256, metavar="N", help="most LR pixels")] = 400_000,
     seconds: Annotated[float, Option(min=0.1, metavar="S", help="longest answer")] = 60,
-    static: Annotated[
-        Path | None, Option(metavar="DIR", help="write a page of plain files that works without a server, and end")
-    ] = None,
+    static: optional(Path, "DIR", "write a page of plain files that works without a server, and end") = None,
     runs: Runs = None,
 ) -> None:
     """Serve notebook 07 as a web page."""
@@ -275,12 +218,12 @@ def app(
 def study(
     action: Annotated[Literal["run", "status", "figures"], Argument(metavar="run|status|figures")],
     file: Annotated[Path, Argument(metavar="FILE", help="a study's file, as studies/systems.toml")],
-    workers: Annotated[int | None, Option(min=1, metavar="N", help="processes (default: one a core, or a GPU)")] = None,
-    part: Annotated[str | None, Option(metavar="K/N", help="one share of the runs; copy the folders together")] = None,
-    slurm: Annotated[str | None, Option(metavar="OPTIONS", help="partition=gpu,time=8:00:00: an array of jobs")] = None,
+    workers: optional(int, "N", "processes (default: one a core, or a GPU)", min=1) = None,
+    part: optional(str, "K/N", "one share of the runs; copy the folders together") = None,
+    slurm: optional(str, "OPTIONS", "partition=gpu,time=8:00:00: an array of jobs") = None,
     device: Device = None,
     runs: NewRuns = None,
-    figures: Annotated[Path | None, Option(metavar="DIR", help="default: figures/STUDY")] = None,
+    figures: optional(Path, "DIR", "default: figures/STUDY") = None,
     one: Annotated[str | None, Option(metavar="RUN", hidden=True)] = None,  # what a worker process is started for
 ) -> None:
     """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
@@ -288,12 +231,12 @@ def study(
 
 @command(NETWORKS)
 def export(
-    network: Annotated[str, Argument(metavar="RUN|NAME", help="a run's folder, or a recipe's name")],
-    onnx: Annotated[Path | None, Option(metavar="FILE", help="write one ONNX file")] = None,
-    hub: Annotated[Path | None, Option(metavar="DIR", help="write a folder for Hugging Face")] = None,
-    scale: Annotated[int, Option(min=2, metavar="S", help="of a name")] = 4,
-    phase: Annotated[str | None, Option(metavar="P", help="psnr or gan (default: the last)")] = None,
-    licence: Annotated[str | None, Option(metavar="L", help="of the weights, as mit")] = None,
+    network: Annotated[str, Argument(metavar="RUN|NAME", help="a run's folder, a recipe's name, a file of weights")],
+    onnx: optional(Path, "FILE", "write one ONNX file") = None,
+    hub: optional(Path, "DIR", "write a folder for Hugging Face") = None,
+    scale: optional(int, "S", "of a name (default: its recipe's)", min=2) = None,
+    phase: optional(str, "P", "psnr or gan (default: the last)") = None,
+    licence: optional(str, "L", "of the weights, as mit") = None,
     runs: Runs = None,
 ) -> None:
     """A network for other programs."""

@@ -25,14 +25,25 @@ program = typer.Typer(
 )
 settings = SimpleNamespace(debug=False)
 
+
+def optional(kind: type, metavar: str | None, help: str, panel: str | None = None, **limits: float) -> object:
+    """The declaration of an option that may be left out, and is then None."""
+    return Annotated[kind | None, Option(metavar=metavar, help=help, rich_help_panel=panel, **limits)]
+
+
+def flag(name: str, help: str, panel: str | None = None) -> object:
+    """The declaration of an option without a value."""
+    return Annotated[bool, Option(name, help=help, rich_help_panel=panel)]
+
+
 Profile = Annotated[str, Option(metavar="P", help="smoke, laptop or gpu")]
 Seed = Annotated[int, Option(min=0, max=2**32 - 1, metavar="N", help="seed of all that is random")]
 Data = Annotated[str, Option(metavar="D", help="a named set or a folder")]
-NewRuns = Annotated[Path | None, Option(metavar="DIR", help="where runs go (default: the project's runs/)")]
-Runs = Annotated[Path | None, Option(metavar="DIR", help="where runs are (default: the project's runs/)")]
+NewRuns = optional(Path, "DIR", "where runs go (default: the project's runs/)")
+Runs = optional(Path, "DIR", "where runs are (default: the project's runs/)")
 System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
-Only = Annotated[str | None, Option(metavar="03,05", help="these notebooks alone, by number or name")]
-Device = Annotated[str | None, Option(metavar="D", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")]
+Only = optional(str, "03,05", "these notebooks alone, by number or name")
+Device = optional(str, "D", "cpu, cuda, cuda:1 or mps (default: a GPU where there is one)")
 
 
 def command(group: str) -> Callable:

@@ -35,31 +35,14 @@ def export(options: SimpleNamespace) -> None:
 
 def train(options: SimpleNamespace) -> None:
     from srkit import distributed
+    from srkit.device import find_device
     from srkit.health import in_words
     from srkit.training import train
 
     if options.resume and options.force:
         raise SrkitError("--resume goes on with a run and --force starts anew: choose one of them.")
-    run = train(
-        options.recipe,
-        options.profile,
-        seed=options.seed,
-        data=options.data,
-        scale=options.scale,
-        crop=options.crop,
-        batch=options.batch,
-        accumulate=options.accumulate,
-        precision=options.precision,
-        max_minutes=options.max_minutes,
-        cache=options.cache,
-        runs=options.runs or home() / "runs",
-        resume=options.resume,
-        force=options.force,
-        device=options.device and _device(options.device),
-        perceptual_weights=options.perceptual_weights,
-        white=options.white,
-        tensorboard=options.tensorboard,
-    )
+    where = {"runs": options.runs or home() / "runs", "device": options.device and find_device(options.device).name}
+    run = train(**vars(options) | where)
     if distributed.rank() > 0:  # under torchrun one process speaks for all
         return
     if (run.folder / "history.csv").exists():
@@ -68,12 +51,12 @@ def train(options: SimpleNamespace) -> None:
 
 
 def evaluate(options: SimpleNamespace) -> int:
-    import torch
     from torch import nn
 
     from srkit.comparison import check_gallery, gallery
     from srkit.data.sources import find_images
     from srkit.degradations import find_degradation
+    from srkit.device import find_device
     from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.pretrained import resolve
@@ -82,7 +65,7 @@ def evaluate(options: SimpleNamespace) -> int:
     images, given = find_images(options.images, options.scale)
     if not images:
         raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    device = _device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(options.device).name
     methods, problems = {}, []
     for what in options.what:
         method = resolve(what, options.scale, _runs(options), recipe=options.recipe)
@@ -114,9 +97,7 @@ def evaluate(options: SimpleNamespace) -> int:
         gallery(table, methods, images, options.scale, options.gallery, lpips=lpips)
     for written in filter(None, (options.csv, options.table, options.save, options.gallery)):
         print(written)
-    for problem in problems:
-        print(f"srkit: left out: {problem}", file=sys.stderr)
-    return int(bool(problems))
+    return _left_out(problems)
 
 
 def data(options: SimpleNamespace) -> int:
@@ -168,6 +149,7 @@ def app(options: SimpleNamespace) -> None:
 
 
 def upscale(options: SimpleNamespace) -> int:
+    from srkit.device import find_device
     from srkit.images import MAX_PIXELS
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
@@ -179,16 +161,20 @@ def upscale(options: SimpleNamespace) -> int:
     usual = "real_light_gan" if options.real else "srresnet_light"
     what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or usual, None)
     network = resolve(what, options.scale, _runs(options), alpha=options.alpha, recipe=recipe).network
-    names = ("sharpen", "ensemble", "tile", "device", "force", "precision")
-    more = {name: getattr(options, name) for name in names} | {
-        "max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels
-    }
+    more = {name: getattr(options, name) for name in ("sharpen", "ensemble", "tile", "force", "precision")}
+    more |= {"device": find_device(options.device).name}
+    more |= {"max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels}
     problems = []
     for source, target in targets(options.pictures, options.out, options.format, problems):
         try:
             print(upscale_file(source, target, network, progress=True, **more))
         except SrkitError as problem:
             problems.append(problem)
+    return _left_out(problems)
+
+
+def _left_out(problems: list) -> int:
+    """Name what could not be done; the command's status."""
     for problem in problems:
         print(f"srkit: left out: {problem}", file=sys.stderr)
     return int(bool(problems))
@@ -198,14 +184,3 @@ def _runs(options: SimpleNamespace) -> Path | None:
     """The folder of runs: the one that was named, or the project's where there is one."""
     usual = home() / "runs"
     return options.runs or (usual if usual.is_dir() else None)
-
-
-def _device(name: str) -> str:
-    """The device that was named; SrkitError where it is not to be had."""
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's ways to say that there is none
-        raise SrkitError(f"device {name!r} is not to be had here: choose cpu, or see srkit doctor.") from error
-    return name

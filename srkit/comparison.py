@@ -22,11 +22,11 @@ from srkit.metrics import lumas, psnr_y, ssim_y
 from srkit.pretrained import SHIPPED, find_systems, load, shipped, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run
-from srkit.scoring import Method, bicubic, enlarge, judged, lpips_squeeze, lr_of
+from srkit.scoring import bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
 SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
-DISTANCES = {"lpips": "LPIPS, lower is better", "lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
+Methods = Mapping[str, nn.Module | str]
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
@@ -47,7 +47,7 @@ def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
             warnings.warn(f"left out: {error}", stacklevel=2)
     order = {name: place for place, name in enumerate(RECIPES)}
     systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(SHIPPED), 99)))
-    here = {name.removesuffix(SHIPPED) for name, _ in systems} | {name for name, _ in shipped_systems()}
+    here = {name.removesuffix(SHIPPED) for name, _ in systems} | {system.name for system in shipped_systems()}
     return systems, [name for name in RECIPES if name not in here]
 
 
@@ -84,7 +84,7 @@ def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callab
 
 
 def look(
-    methods: Mapping[str, Method], hr: np.ndarray, scale: int, lpips: Callable | None
+    methods: Methods, hr: np.ndarray, scale: int, lpips: Callable | None
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
     hr = crop_to_multiple(hr, scale)
@@ -113,7 +113,7 @@ def look_at_systems(systems: Systems, hr: np.ndarray, lpips: Callable | None) ->
     return pictures, pd.concat(tables, ignore_index=True)
 
 
-def check_gallery(methods: Mapping[str, Method]) -> None:
+def check_gallery(methods: Methods) -> None:
     """SrkitError where these methods make no `gallery`."""
     if len(methods) < 2 or any(isinstance(method, Path) for method in methods.values()):
         raise SrkitError("a gallery compares two or more of bicubic, nearest and networks: name those alone.")
@@ -121,7 +121,7 @@ def check_gallery(methods: Mapping[str, Method]) -> None:
 
 def gallery(
     table: pd.DataFrame,
-    methods: Mapping[str, Method],
+    methods: Methods,
     images: Sequence[Path],
     scale: int,
     folder: Path,
@@ -161,7 +161,7 @@ def gallery(
 
 
 def crops_to_rate(
-    methods: Mapping[str, Method], truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
+    methods: Methods, truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
 ) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
     """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
     crops, lines = {}, []
@@ -183,13 +183,18 @@ def system_colours(systems: Iterable[str]) -> dict[str, tuple]:
     return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
 
 
+def _distance(alex: object) -> tuple[str, str]:
+    """The column of LPIPS to show and its label: that by AlexNet, where it was made."""
+    return ("lpips", "LPIPS, lower is better") if alex else ("lpips_squeeze", "LPIPS (SqueezeNet), lower is better")
+
+
 @styled
 def perception_distortion(table: pd.DataFrame, colours: Mapping[str, tuple] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
     table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
     """
-    distance = "lpips_squeeze" if table["lpips"].isna().all() else "lpips"
+    distance, label = _distance(table["lpips"].notna().any())
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
@@ -201,7 +206,7 @@ def perception_distortion(table: pd.DataFrame, colours: Mapping[str, tuple] | No
             axis.plot(*points[1:].T, "^", color=colours[system])
             for tail, tip in pairwise(points):
                 axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
-        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=DISTANCES[distance])
+        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
         axis.margins(0.12)
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)
     return figure
@@ -228,8 +233,7 @@ def between_phases(
     grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
     for place, (title, crop) in enumerate(crops.items()):
         show_picture(figure.add_subplot(grid[0, place]), crop, title)
-    distance = "lpips" if lpips else "lpips_squeeze"
-    shown = {"psnr_y": "PSNR-Y (dB)", distance: DISTANCES[distance]}
+    shown = {"psnr_y": "PSNR-Y (dB)"} | dict([_distance(lpips)])
     for place, (column, label) in enumerate(shown.items()):
         axis = figure.add_subplot(grid[1, 3 * place : 3 * place + 3])
         axis.plot(table["alpha"], table[column], "o-", color=f"C{place}")

@@ -4,15 +4,48 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from srkit import generator as generators
 from srkit import parts
 from srkit.degradations import BICUBIC
 from srkit.discriminator import check_crop
 from srkit.files import SrkitError
-from srkit.losses import AdversarialLoss
+from srkit.losses import AdversarialLoss, Loss
 from srkit.parts import options
+
+
+@dataclass(frozen=True)
+class OwnLoss(Loss):
+    """A function or an object of one's own as a Loss; it counts as the pixel loss, unless it has a `term` itself."""
+
+    loss: Any
+
+    @property
+    def term(self) -> str:
+        return getattr(self.loss, "term", Loss.term)
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return self.loss(sr, hr)
+
+    def ready(self, device: torch.device | str) -> None:
+        """Do what its own `ready` does, or put it on the device, where it is a network."""
+        if hasattr(self.loss, "ready"):
+            self.loss.ready(device)
+        elif isinstance(self.loss, nn.Module):
+            self.loss.to(device)
+
+
+def as_loss(loss: Any) -> Loss:
+    """A loss as training takes it. SrkitError for a class, and for what cannot be called or is half an adversary."""
+    if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
+        name = type(loss).__name__
+        raise SrkitError(f"{name} has a side for the discriminator: derive it from losses.AdversarialLoss.")
+    if isinstance(loss, type) or not callable(loss):
+        name = getattr(loss, "__name__", repr(loss))
+        raise SrkitError(f"{name} is no loss: give one that is called with sr and hr, as {name}().")
+    return loss if isinstance(loss, Loss) else OwnLoss(loss)
 
 
 @dataclass(frozen=True)
@@ -36,11 +69,7 @@ class Phase:
     crisp: bool = False
 
     def __post_init__(self) -> None:
-        for loss in self.losses:
-            if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
-                name = type(loss).__name__
-                raise SrkitError(f"{name} has a side for the discriminator: derive it from losses.AdversarialLoss.")
-        object.__setattr__(self, "losses", {parts.as_loss(loss): weight for loss, weight in self.losses.items()})
+        object.__setattr__(self, "losses", {as_loss(loss): weight for loss, weight in self.losses.items()})
 
     @property
     def adversarial(self) -> AdversarialLoss | None:

@@ -21,10 +21,9 @@ from srkit.fingerprints import fingerprint
 from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.metrics import SSIM_WINDOW, psnr_y, ssim_y, without_colours
-from srkit.pretrained import load
-from srkit.recipes import RECIPES
+from srkit.pretrained import What, resolve
 from srkit.score_table import COLUMNS, Results
-from srkit.scoring import SCORES, WORDS, Judge, Method, bicubic, enlarge, judged, lr_of, scores, super_resolve
+from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
 __all__ = [
     "bicubic",
@@ -40,7 +39,7 @@ __all__ = [
 
 
 def evaluate(
-    methods: Mapping[str, Method],
+    methods: Mapping[str, What],
     images: Sequence[Path | str],
     scale: int,
     *,
@@ -54,8 +53,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
-    methods: by name, a generator, "bicubic" or "nearest", the name of a recipe whose weights srkit ships, or a folder
-    of SR pictures that are matched by name. set_name: by default the name of the pictures' folder. lpips: from
+    methods: by name, what `pretrained.resolve` understands; the pictures of a folder of SR are matched by name.
+    set_name: by default the name of the pictures' folder. lpips: from
     `metrics.lpips_judge`; None leaves that column empty, False the one of LPIPS-squeeze too. save: a folder for the SR
     pictures. csv: a file that gets each row at once; what it holds already of the same HR file and the same method is
     not done again, and the rows of other methods and sets stay; several processes may write to it. given: LR files by
@@ -64,11 +63,9 @@ def evaluate(
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
     where nothing could be scored, a method is unknown, or a network has another scale or weights that are no numbers.
     """
-    if scale < 1:
-        raise SrkitError(f"a scale of {scale} enlarges nothing: give 2, 3, 4 or 8.")
     if given and degradation != BICUBIC:
         raise SrkitError("LR is given with these pictures, and a degradation makes another: choose one of the two.")
-    methods = {name: _method(name, method, scale) for name, method in methods.items()}
+    methods = _resolved(methods, scale)
     where = places([Path(path) for path in images], set_name)
     ready = {name: _ready_made(method, list(where)) for name, method in methods.items() if isinstance(method, Path)}
     targets = _targets(where) if save else {}
@@ -131,25 +128,20 @@ class Truth:
         return None if self.degradation == BICUBIC else lr_of(self.hr, self.scale, self.degradation)
 
 
-def _method(name: str, method: Any, scale: int) -> Method:
-    """A network, "bicubic" or "nearest", or a folder; SrkitError for anything else, and for what gives no scores."""
-    if isinstance(method, str) and method in RECIPES:
-        method = load(method, scale)
-    if isinstance(method, nn.Module):
-        if getattr(method, "scale", scale) != scale:
-            raise SrkitError(f"{name} enlarges {method.scale}-fold: it cannot be scored at x{scale}.")
-        if not all(value.isfinite().all() for value in method.state_dict().values() if value.is_floating_point()):
-            raise SrkitError(f"{name} has weights that are not numbers: train it anew, or give another network.")
-        return method
-    if isinstance(method, str | Path) and method not in WORDS:
-        method = Path(method).expanduser()
-    if method in WORDS or (isinstance(method, Path) and method.is_dir()):
-        return method
-    known = ", ".join([*WORDS, *RECIPES])
-    raise SrkitError(f"{name}: {str(method)!r} is no method: give a network, a folder of SR images, or one of {known}.")
+def _resolved(methods: Mapping[str, What], scale: int) -> dict[str, nn.Module | str | Path]:
+    """A network, "bicubic" or "nearest", or a folder of SR pictures, by name; an error says which name it is of."""
+    found = {}
+    for name, method in methods.items():
+        try:
+            found[name] = resolve(method, scale).does
+        except SrkitError as error:
+            raise SrkitError(f"{name}: {error}") from error
+    return found
 
 
-def _score(method: Method, truth: Truth, lpips: Judge | Literal[False] | None, target: Path | None) -> dict[str, Any]:
+def _score(
+    method: nn.Module | str | Path, truth: Truth, lpips: Judge | Literal[False] | None, target: Path | None
+) -> dict[str, Any]:
     """The columns of one picture and method, but for what names them."""
     hr, scale = truth.hr, truth.scale
     if isinstance(method, Path):
@@ -262,11 +254,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def costs(methods: Mapping[str, Method], scale: int) -> pd.DataFrame:
+def costs(methods: Mapping[str, What], scale: int) -> pd.DataFrame:
     """Parameters, and thousand millions of multiply-adds for an SR picture of 1280 x 720, as papers count them."""
     rows = []
-    for name, given in methods.items():
-        method = load(given, scale) if isinstance(given, str) and given in RECIPES else given
+    for name, method in _resolved(methods, scale).items():
         numbers = {"parameters": math.nan, "multiply_adds_g": math.nan}
         if isinstance(method, nn.Module):
             work = multiply_adds(method, round(720 / scale), round(1280 / scale)) / 1e9

@@ -12,39 +12,38 @@ from torch import Tensor, nn
 
 from srkit import __version__
 from srkit.files import SrkitError, replacing
-from srkit.generator import count_parameters, sharpen
-from srkit.pretrained import load, shipped_systems
-from srkit.runs import Run, find_runs, save_weights
-from srkit.tiles import SHARPEN_REACH, parts, reach
+from srkit.generator import count_parameters
+from srkit.pretrained import What, resolve
+from srkit.runs import save_weights
+from srkit.tiles import SHARPEN_REACH, reach
+from srkit.wrappers import bare
 
 OPSET = 18
 ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
 METRICS = {"psnr_y": ("psnr", "PSNR-Y, dB"), "ssim_y": ("ssim", "SSIM-Y"), "lpips_alex": ("lpips", "LPIPS, AlexNet")}
 MEASURED = "By the papers' protocol: BT.601 luma on 16..235, a border of scale pixels shaved, means over each set."
 CARD = Path(__file__).parent / "model_card.md"
-Named = nn.Module | str | Path
 
 
-class Exported(nn.Module):
-    """A generator with all that belongs to its answer: sharpened where its recipe says so, clipped to [0, 1]."""
+class Clipped(nn.Module):
+    """A generator whose answer is clipped to [0, 1]."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network, self.sharpening = network, getattr(network, "sharpening", 0)
+        self.network = network
 
     def forward(self, lr: Tensor) -> Tensor:
         """(1, 3, H, W) in [0, 1] to (1, 3, scale H, scale W) in [0, 1]."""
-        features_of, enlarge = parts(self.network)
-        return sharpen(enlarge(features_of(lr), lr), self.sharpening).clamp(0, 1)
+        return self.network(lr).clamp(0, 1)
 
 
 def export_onnx(
-    network: Named, file: Path | str, scale: int = 4, phase: str | None = None, runs: Path | str | None = None
+    network: What, file: Path | str, scale: int | None = None, phase: str | None = None, runs: Path | str | None = None
 ) -> Path:
     """Write a generator as one ONNX file, which any program with an ONNX runtime opens. Returns the file's path.
 
-    network: a generator; a run's folder; or a recipe's name, whose weights are those of the newest run in `runs`, or
-    those that srkit ships. scale: of a name. phase: of a run or name, else the last.
+    network: what `pretrained.resolve` understands, such as a run's folder, a recipe's name or a file of weights.
+    scale: of a name, by default its recipe's. phase: of a run or name, else the last.
 
     The file's input `lr` is (1, 3, height, width) float32 RGB in [0, 1] of any height and width, its output `sr` the
     same, `scale` times as high and as wide. Its metadata hold `scale`, `tile_overlap` (how many LR pixels around a
@@ -58,9 +57,9 @@ def export_onnx(
         import onnxscript  # noqa: F401  torch.onnx works through it
     except ImportError as error:
         raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
-    network, card = open_with_card(network, scale, phase, runs)
-    network = network.cpu().eval()
-    exported, name = Exported(network).eval(), type(network).__name__
+    method = resolve(network, scale, runs, phase=phase)
+    network = method.network.cpu().eval()
+    exported, name = Clipped(network).eval(), type(bare(network)).__name__
     sides = {2: torch.export.Dim("height", min=3), 3: torch.export.Dim("width", min=3)}
     with replacing(file) as beside:
         try:
@@ -80,7 +79,7 @@ def export_onnx(
             raise SrkitError(f"{name} holds an operation that ONNX has no form for: {reason}") from error
         model = program.model_proto
         model.doc_string = f"{name} of srkit {__version__}: LR in [0, 1] to SR {network.scale} times as large."
-        onnx.helper.set_model_props(model, _metadata(network, card))
+        onnx.helper.set_model_props(model, _metadata(network, method.card))
         onnx.save(model, beside)
         session = onnxruntime.InferenceSession(beside, providers=["CPUExecutionProvider"])
         for size in ODD_SIZES:
@@ -97,9 +96,9 @@ def export_onnx(
 
 
 def export_hub(
-    network: Named,
+    network: What,
     folder: Path | str,
-    scale: int = 4,
+    scale: int | None = None,
     phase: str | None = None,
     runs: Path | str | None = None,
     licence: str | None = None,
@@ -109,38 +108,18 @@ def export_hub(
     model.safetensors: the weights. config.json: the network's card, by which srkit opens them. README.md: the same as
     a model card, with the scores that are known. Nothing is uploaded. licence: Hugging Face's word for that of the
     weights, as "mit"; those that srkit ships are "mit". The other arguments are export_onnx's.
-    Raises SrkitError where the network is a bare module, of which nothing is known.
+    Raises SrkitError where the network is a bare module or file, of which nothing is known.
     """
-    network, card = open_with_card(network, scale, phase, runs)
-    if not card:
+    method = resolve(network, scale, runs, phase=phase)
+    if not method.card:
         raise SrkitError("nothing is known of a bare network: name a run's folder, or a recipe.")
-    folder = Path(folder)
+    folder, card, network = Path(folder), method.card, bare(method.network)  # the card says how it sharpens
     save_weights(network, folder / "model.safetensors")
     with replacing(folder / "config.json") as beside:
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     with replacing(folder / "README.md") as beside:
         beside.write_text(_model_card(network, card, licence), encoding="utf-8")
     return folder
-
-
-def open_with_card(
-    network: Named, scale: int = 4, phase: str | None = None, runs: Path | str | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A generator that is named as in export_onnx, and what is known of it: its card, or its run's config.
-
-    A bare generator has an empty card.
-    """
-    if isinstance(network, nn.Module):
-        return network, {}
-    if (Path(network) / "config.json").exists():
-        run = Run(network)
-        return run.generator(phase), run.config | {"scale": run.scale, "phase": phase or run.phases[-1]}
-    generator = load(str(network), scale, phase, runs)
-    for run in reversed(find_runs(runs) if runs else []):
-        if (run.config["recipe"]["name"], run.scale) == (network, scale) and phase in (None, *run.phases):
-            return open_with_card(run.folder, phase=phase)
-    cards = shipped_systems()[str(network), scale]
-    return generator, cards[phase or [*cards][-1]]
 
 
 def tile_overlap(network: nn.Module) -> int | None:
@@ -154,7 +133,7 @@ def tile_overlap(network: nn.Module) -> int | None:
 
 def _metadata(network: nn.Module, card: dict[str, Any]) -> dict[str, str]:
     facts = {"scale": network.scale, "tile_overlap": tile_overlap(network), "srkit": __version__}
-    facts |= {"network": type(network).__name__, "parameters": count_parameters(network)}
+    facts |= {"network": type(bare(network)).__name__, "parameters": count_parameters(network)}
     facts |= {key: card["recipe"][key] for key in ("name", "about", "cite", "degradation") if card}
     facts |= {key: value for key, value in card.items() if key not in ("recipe", "photographs", "file", "sha256")}
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}

@@ -76,7 +76,7 @@ def vgg_features(
     whole = _VGGS.get((network, weights, device))
     if whole is None:
         with _errors_of(network):
-            whole = _vgg_layers(network, weights, None)
+            whole = _vgg_layers(network, weights)
         _VGGS[network, weights, device] = whole.to(device)
     return Features(_whole(whole[:count], f"{network} up to {layer}"), whole).to(device)
 
@@ -99,16 +99,16 @@ def lpips_network(network: str = "alex", weights: str = "imagenet", device: torc
     return _whole(distance.requires_grad_(False), network).to(device, memory_format=torch.channels_last)
 
 
-def _vgg_layers(network: str, weights: str, count: int | None) -> nn.Sequential:
-    """The first `count` layers of VGG's features, its ReLUs not in place, so that no feature map is overwritten."""
+def _vgg_layers(network: str, weights: str) -> nn.Sequential:
+    """The layers of VGG's features, its ReLUs not in place, so that no feature map is overwritten."""
     from torchvision.models import vgg
 
     if weights == "imagenet":
-        layers = getattr(vgg, network)(weights="IMAGENET1K_V1").features[:count]
+        layers = getattr(vgg, network)(weights="IMAGENET1K_V1").features
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            layers = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[network]])[:count]
+            layers = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[network]])
             for layer in layers:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -133,18 +133,14 @@ def _errors_of(network: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _absent(network, error) from error
+        raise SrkitError(
+            f"the ImageNet weights of {network} are not here and cannot be downloaded ({error}): connect to the "
+            'internet once, or point TORCH_HOME at a copy, or choose perceptual_weights="random".'
+        ) from error
     except DAMAGED as error:
         raise _damaged(network) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _absent(network: str, error: OSError) -> SrkitError:
-    return SrkitError(
-        f"the ImageNet weights of {network} are not here and cannot be downloaded ({error}): connect to the "
-        'internet once, or point TORCH_HOME at a copy, or choose perceptual_weights="random".'
-    )
 
 
 def _damaged(name: str) -> SrkitError:

@@ -24,12 +24,12 @@ DISTANCES = {
 
 
 class Loss:
-    """A content loss: called as loss(sr, hr), both (N, 3, H, W) in [0, 1], it gives a scalar tensor.
+    """A loss of a phase; called as loss(sr, hr), both (N, 3, H, W) in [0, 1], it gives a scalar tensor.
 
     term: the column of the history that takes its value; losses of one term are added there.
     """
 
-    term = "content"
+    term = "pixel"
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
         raise NotImplementedError
@@ -38,7 +38,7 @@ class Loss:
         """Load what the loss needs, such as a network's weights; SrkitError where it cannot be had."""
 
 
-class AdversarialLoss:
+class AdversarialLoss(Loss):
     """A loss on the discriminator's logits of SR and HR, (N, 1) each, with a side for each of the two networks.
 
     penalty: weight of the gradient penalty in the discriminator's loss, 0 for none. critic_steps: steps of the
@@ -71,7 +71,6 @@ class Pixel(Loss):
     """
 
     kind: Literal["mse", "l1", "charbonnier", "psnr"] = "mse"
-    term = "pixel"
 
     def __post_init__(self) -> None:
         _check("pixel loss", self.kind, DISTANCES)

@@ -1,7 +1,21 @@
 """What a part of a recipe must offer, and how a part of one's own is recorded and found again.
 
-A generator, a discriminator, a loss or a degradation may be defined anywhere: in a notebook's cell, in a file of one's
-own, in a package. It is recorded by its module, its name and the SHA-256 of its source, with the source's text.
+A generator is an nn.Module with a whole number `scale` and `forward`, and no more: LR (N, 3, H, W) in [0, 1], of any
+height and width, to SR (N, 3, scale H, scale W); a little beyond [0, 1] is allowed, since SR is clipped when it is
+shown. A class whose __init__ takes `scale`, `channels` or `blocks` gets them from the recipe and the profile; one that
+does not is built as it is.
+
+A discriminator is an nn.Module that turns pictures (N, 3, H, W) in [0, 1] into logits, any shape (N, ...). A class
+whose __init__ takes `crop` is told the side of the pictures that it will see.
+
+A loss is called with SR and HR, both (N, 3, H, W) in [0, 1], and returns a scalar with a gradient for SR; what it may
+offer besides, and what an adversarial loss must, is in `losses.Loss` and `losses.AdversarialLoss`.
+
+A degradation makes LR (N, 3, H, W) of HR (N, 3, scale H, scale W), both in [0, 1]; it is called with hr, scale and
+seed, and what is random in it depends on the seed alone.
+
+Each may be defined anywhere: in a notebook's cell, in a file of one's own, in a package. It is recorded by its module,
+its name and the SHA-256 of its source, with the source's text.
 """
 
 import hashlib
@@ -12,56 +26,18 @@ import linecache
 import re
 import sys
 import sysconfig
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from srkit.files import SrkitError, near
 from srkit.paths import home
-
-
-class Generator(Protocol):
-    """A network that enlarges: an nn.Module with a whole number `scale` and `forward`, and no more.
-
-    forward: LR (N, 3, H, W) in [0, 1], of any height and width, to SR (N, 3, scale H, scale W); a little beyond [0, 1]
-    is allowed, since SR is clipped when it is shown. A class whose __init__ takes `scale`, `channels` or `blocks` gets
-    them from the recipe and the profile; one that does not is built as it is.
-    """
-
-    scale: int
-
-    def forward(self, lr: Tensor) -> Tensor: ...
-
-
-class Discriminator(Protocol):
-    """A network that judges: an nn.Module that turns pictures (N, 3, H, W) in [0, 1] into logits, any shape (N, ...).
-
-    A class whose __init__ takes `crop` is told the side of the pictures that it will see.
-    """
-
-    def forward(self, picture: Tensor) -> Tensor: ...
-
-
-class Loss(Protocol):
-    """How far SR is from HR: called with both, (N, 3, H, W) in [0, 1], it returns a scalar with a gradient for SR.
-
-    `term`, the column of history.csv that its value is added to, may be left out, and is then "pixel".
-    """
-
-    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor: ...
-
-
-class Degradation(Protocol):
-    """How LR is made of HR: (N, 3, scale H, scale W) in [0, 1] to (N, 3, H, W); what is random depends on the seed."""
-
-    def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor: ...
-
 
 OWN = "srkit_user."  # before the names of modules that are files which the user named
 NAMED: dict[str, Any] = {}  # what recipes that the user named or made in this process are built from, by name
@@ -79,30 +55,6 @@ def as_partial(part: Any, recipe: str, role: str) -> partial:
         name = type(part).__name__
         raise SrkitError(f"{recipe}: its {role} is a {name}: give the class, {name}, or partial({name}, ...).")
     return part if isinstance(part, partial) else partial(part)
-
-
-@dataclass(frozen=True)
-class OwnLoss:
-    """A loss that has no column of its own in history.csv: it counts as the pixel loss."""
-
-    loss: Any
-    term = "pixel"
-
-    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        return self.loss(sr, hr)
-
-    def ready(self, device: str) -> None:
-        """Put what it holds on the device, where it is a network."""
-        if isinstance(self.loss, nn.Module):
-            self.loss.to(device)
-
-
-def as_loss(loss: Any) -> Any:
-    """A loss as training takes it. SrkitError for a class, and for what cannot be called."""
-    if isinstance(loss, type) or not (callable(loss) or hasattr(loss, "for_discriminator")):
-        name = getattr(loss, "__name__", repr(loss))
-        raise SrkitError(f"{name} is no loss: give one that is called with sr and hr, as {name}().")
-    return loss if hasattr(loss, "term") else OwnLoss(loss)
 
 
 def options(part: partial) -> dict[str, Any]:
@@ -179,11 +131,8 @@ def _run(path: Path) -> ModuleType:
             raise
         if isinstance(error, SrkitError):
             raise SrkitError(f"{path.name}: {error}") from error
-        line = next(
-            (at.lineno for at in reversed(inspect.getinnerframes(error.__traceback__)) if at.filename == str(path)),
-            None,
-        )
-        line = getattr(error, "lineno", None) or line
+        lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == str(path)]
+        line = getattr(error, "lineno", None) or next(reversed(lines), None)
         words = getattr(error, "msg", None) or str(error) or "no words"
         at = f" at line {line}" if line else ""
         raise SrkitError(f"{path.name} does not run: {type(error).__name__}{at} ({words}).") from error

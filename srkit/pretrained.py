@@ -4,7 +4,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from srkit.files import SrkitError, check_numbers, near
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
-from srkit.records import build_generator
-from srkit.runs import Run, check_finite, find_runs, load_weights
+from srkit.runs import Run, check_finite, find_runs
 from srkit.weights_files import SUFFIXES, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
@@ -31,13 +30,14 @@ class Method:
 
     name: what a table calls it. does: a generator, in eval mode on the CPU unless it was given as it is; "bicubic" or
     "nearest"; or a folder of SR pictures that are there already. scale: None where any will do. source: where it comes
-    from, in words.
+    from, in words. card: of a run or of what srkit ships, the record of its training; else empty.
     """
 
     name: str
     does: nn.Module | str | Path
     scale: int | None
     source: str
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network(self) -> nn.Module:
@@ -51,7 +51,8 @@ class Method:
 class System:
     """A recipe that has weights, of a run or shipped with srkit; the network of each phase is loaded when called.
 
-    name: the recipe's. label: a run's folder, or "NAME (shipped)". made: in words. run: None where it is no run's.
+    name: the recipe's. label: a run's folder, or "NAME (shipped)". made: in words. cards: the record of each phase's
+    training; empty of a public file. run: None where it is no run's.
     """
 
     name: str
@@ -59,6 +60,7 @@ class System:
     label: str
     made: str
     phases: Mapping[str, Callable[[], nn.Module]]
+    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     run: Run | None = None
 
     @property
@@ -126,14 +128,10 @@ def resolve(
 def find_systems(runs: Path | str, first: str = "") -> list[System]:
     """All that has weights: runs, those of the recipe `first` and the newest first; what srkit ships; smoke's last.
 
-    Public files of weights that lie in `runs` stand among the runs. A shipped network that is another system's first
-    phase stands only there. What cannot be opened is left out, with a warning.
+    Public files of weights that lie in `runs` stand among the runs. What cannot be opened is left out, with a warning.
     """
     first = find_recipe(first).name if ".py:" in first else first
-    ours = _shipped()
-    begun = [(system.scale, system.psnr.args) for system in ours if system.gan]
-    ours = [system for system in ours if system.gan or (system.scale, system.psnr.args) not in begun]
-    ours.sort(key=lambda system: (-system.scale, system.name != BEST))
+    ours = sorted(shipped_systems(firsts=False), key=lambda system: (-system.scale, system.name != BEST))
     mine = sorted([*filter(_opens, _trained(runs)), *_public(Path(runs))], key=lambda s: s.name != first)
     return sorted([*mine, *ours], key=lambda s: s.smoke)
 
@@ -145,10 +143,10 @@ def _found(
         if alpha is not None:
             raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
-    word = str(what.folder if isinstance(what, Run) else what)
-    if word in INTERPOLATIONS:
+    word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
+    if named and word in INTERPOLATIONS:
         return Method(word, word, None, word)
-    if isinstance(what, Recipe) or word in RECIPES or ".py:" in word:
+    if isinstance(what, Recipe) or (named and (word in RECIPES or ".py:" in word)):
         made = find_recipe(what if isinstance(what, Recipe) else word)
         return _of_name(made.name, scale or made.scale, runs, phase, alpha)
     path = Path(word).expanduser()
@@ -173,14 +171,15 @@ def _found(
 
 def _of_name(name: str, scale: int, runs: Path | None, phase: str | None, alpha: float | None) -> Method:
     """The newest run of a recipe at a scale, what srkit ships of it, or its newest run under smoke."""
-    every = sorted([*_trained(runs), *_shipped()], key=lambda system: system.smoke)
+    every = sorted([*_trained(runs), *shipped_systems()], key=lambda system: system.smoke)
     named = [system for system in every if system.name == name and system.scale == scale]
     for system in named:
         if (alpha is None or system.gan) and (phase is None or phase in system.phases):
             return _of_system(system, name if system.run else system.label, phase, alpha)
     wanted = f"{name} x{scale}" + (f" ({phase})" if phase else " after a second phase" if alpha is not None else "")
     here = ", ".join(f"{system.label} x{system.scale} ({', '.join(system.phases)})" for system in named)
-    here = f"here are {here}" if here else f"srkit ships {_in_words()}"
+    ours = ", ".join(f"{card['recipe']['name']} x{card['scale']} ({card['phase']})" for card in shipped()) or "none"
+    here = f"here are {here}" if here else f"srkit ships {ours}"
     raise SrkitError(f"there are no weights of {wanted}: {here}; srkit train {name} --scale {scale} makes your own.")
 
 
@@ -196,7 +195,8 @@ def _of_system(system: System, name: str, phase: str | None, alpha: float | None
     if last not in system.phases:
         raise SrkitError(f"{system.label} has no weights of a phase {last!r}: it has {', '.join(system.phases)}.")
     unfinished = system.run and not system.run.done and not phase
-    return Method(f"{name}, {last} phase" if unfinished else name, system.phases[last](), system.scale, system.made)
+    title = f"{name}, {last} phase" if unfinished else name
+    return Method(title, system.phases[last](), system.scale, system.made, system.cards[last])
 
 
 def _ready_made(folder: Path) -> Method:
@@ -241,8 +241,9 @@ def _opens(system: System) -> bool:
 
 def _of_run(run: Run) -> System:
     phases = {phase: partial(run.generator, phase) for phase in run.phases}
+    cards = {phase: run.config | {"scale": run.scale, "phase": phase} for phase in phases}
     label = run.folder.resolve().name
-    return System(run.config["recipe"]["name"], run.scale, label, f"{run.folder} ({run.label})", phases, run)
+    return System(run.config["recipe"]["name"], run.scale, label, f"{run.folder} ({run.label})", phases, cards, run)
 
 
 def _public(folder: Path) -> list[System]:
@@ -258,24 +259,11 @@ def _public(folder: Path) -> list[System]:
     return found
 
 
-def _shipped() -> list[System]:
-    return [
-        System(name, scale, name + SHIPPED, "shipped with srkit", {p: partial(_open, c) for p, c in cards.items()})
-        for (name, scale), cards in shipped_systems().items()
-    ]
-
-
 def _open(card: dict[str, Any]) -> nn.Module:
     path = FOLDER / card["file"]
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
-    network = build_generator(card["recipe"]["generator"])
-    load_weights(network, path)
-    return network.eval()
-
-
-def _in_words() -> str:
-    return ", ".join(f"{card['recipe']['name']} x{card['scale']} ({card['phase']})" for card in shipped()) or "none"
+    return open_weights(path)
 
 
 def shipped() -> list[dict[str, Any]]:
@@ -283,18 +271,26 @@ def shipped() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
 
 
-def shipped_systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
-    """By recipe and scale: the cards of its phases, in order.
+def shipped_systems(firsts: bool = True) -> list[System]:
+    """The systems whose weights srkit ships, one a recipe and scale.
 
     A GAN recipe's first phase may be shipped under the name of the recipe that ends there, as srresnet_light is the
-    first phase of srgan_light: the one of the same generator and degradation.
+    first phase of srgan_light: the one of the same generator and degradation. firsts: whether such a one stands in the
+    list by itself too.
     """
     found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     task = lambda card: str([card["recipe"][part] for part in ("generator", "degradation")])  # noqa: E731
-    firsts = {task(card): card for card in shipped() if card["phase"] == "psnr"}
+    begin = {task(card): card for card in shipped() if card["phase"] == "psnr"}
     for card in shipped():
         phases = found.setdefault((card["recipe"]["name"], card["scale"]), {})
-        if first := firsts.get(task(card)):
+        if first := begin.get(task(card)):
             phases["psnr"] = first
         phases[card["phase"]] = card
-    return found
+    begun = [] if firsts else [cards["psnr"] for cards in found.values() if len(cards) > 1]
+    return [
+        System(
+            name, scale, name + SHIPPED, "shipped with srkit", {p: partial(_open, c) for p, c in cards.items()}, cards
+        )
+        for (name, scale), cards in found.items()
+        if len(cards) > 1 or cards.get("psnr") not in begun
+    ]

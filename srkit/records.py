@@ -10,6 +10,7 @@ from torch import nn
 
 from srkit import generator as generators
 from srkit import parts
+from srkit.declarations import OwnLoss
 from srkit.files import SrkitError
 from srkit.recipes import Phase, Recipe
 
@@ -34,7 +35,7 @@ def describe(thing: Any) -> Any:
         return {str(key): describe(value) for key, value in thing.items()}
     if isinstance(thing, type) or not hasattr(thing, "__dict__") or hasattr(thing, "__code__"):
         return _named(thing) if callable(thing) else str(thing)
-    if isinstance(thing, parts.OwnLoss):
+    if isinstance(thing, OwnLoss):
         return describe(thing.loss)
     if is_dataclass(thing):
         return _named(type(thing)) | {key: describe(value) for key, value in vars(thing).items()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from srkit.dataset import Patches, dihedral
+from srkit.device import find_device
 
 SHARE = 0.4  # of the GPU's free memory that pictures may take
 
@@ -14,7 +15,7 @@ SHARE = 0.4  # of the GPU's free memory that pictures may take
 def fits(patches: Patches, device: torch.device) -> bool:
     """Whether all HR and LR pictures can lie on a GPU and leave it room to train; fresh LR cannot, a CPU makes it."""
     needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
-    return device.type == "cuda" and not patches.fresh and needed < SHARE * torch.cuda.mem_get_info(device)[0]
+    return device.type == "cuda" and not patches.fresh and needed < SHARE * find_device(device).free_memory()
 
 
 class ResidentPatches:

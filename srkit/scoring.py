@@ -9,25 +9,23 @@ and so does bicubic where colours are judged. A grey HR is its own luma, and SR 
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srkit import metrics
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError
 from srkit.images import to_image, to_tensor
+from srkit.pretrained import INTERPOLATIONS
 from srkit.resize import imresize
 from srkit.tiles import enlarge_in_tiles
+from srkit.wrappers import Padded
 
-Method = nn.Module | str | Path
 Judge = Callable[[np.ndarray, np.ndarray, int], float]
-WORDS = ("bicubic", "nearest")
 SCORES = (
     *("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "lpips_squeeze", "grid"),
     *("psnr_normalised", "mos_estimate"),
@@ -54,8 +52,8 @@ def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int | No
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
     """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out."""
-    if method not in WORDS:
-        raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(WORDS)}, or give a network.")
+    if method not in INTERPOLATIONS:
+        raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(INTERPOLATIONS)}, or give a network.")
     if method == "nearest":
         return lr.repeat(scale, axis=0).repeat(scale, axis=1)
     return to_image(imresize(to_tensor(lr), scale))
@@ -73,7 +71,8 @@ def super_resolve(network: nn.Module, lr: np.ndarray) -> np.ndarray:
         if lr.shape[0] * lr.shape[1] * getattr(network, "scale", 1) ** 2 > WHOLE:
             more = network._forward_hooks or network._forward_pre_hooks or getattr(network, "sharpening", 0)
             try:
-                return enlarge_in_tiles(_Called(network) if more else network, lr, device=str(device))
+                called = Padded(network, network.scale) if more else network  # as a whole
+                return enlarge_in_tiles(called, lr, device=str(device))
             except SrkitError:
                 pass  # a network that looks at the whole picture, as with instance norm, gets it
         sr = network(to_tensor(lr).to(device))
@@ -147,23 +146,7 @@ def scores(
 
 def lpips_squeeze(sr: np.ndarray, hr: np.ndarray, shave: int, device: torch.device | str = "cpu") -> float:
     """LPIPS by SqueezeNet, whose weights come with srkit; see `metrics.lpips_judge`."""
-    return _squeeze(torch.device(device))(sr, hr, shave)
-
-
-@lru_cache(maxsize=4)
-def _squeeze(device: torch.device) -> Judge:
-    return metrics.lpips_judge(device, network="squeeze")
-
-
-class _Called(nn.Module):
-    """A network for `enlarge_in_tiles` that is called as a whole, with its hooks and its sharpening."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network, self.scale = network, network.scale
-
-    def forward(self, lr: Tensor) -> Tensor:
-        return self.network(lr)
+    return metrics.lpips_judge(torch.device(device), network="squeeze")(sr, hr, shave)
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -7,9 +7,22 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from srkit.files import replacing
+from srkit.files import SrkitError, replacing
 from srkit.pretrained import FOLDER
 from srkit.runs import Run
+
+
+def check_worth(run: Run) -> None:
+    """Raise SrkitError for a smoke run, which proves that the code runs, and no more."""
+    if run.config["profile"] == "smoke":
+        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
+
+
+def save_halves(source: Path, target: Path) -> None:
+    """A file of weights in half precision."""
+    whole = load_file(source)
+    with replacing(target) as beside:
+        save_file({key: value.half() if value.is_floating_point() else value for key, value in whole.items()}, beside)
 
 
 def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> Path:
@@ -20,12 +33,7 @@ def ship(run: Run, phase: str, facts: dict[str, Any], folder: Path = FOLDER) -> 
     config = run.config
     name = f"{config['recipe']['name']}-x{run.scale}-{phase}"
     path = folder / f"{name}.safetensors"
-    halves = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in load_file(run.weights(phase)).items()
-    }
-    with replacing(path) as beside:
-        save_file(halves, beside)
+    save_halves(run.weights(phase), path)
     steps = run.history().query("phase == @phase")["step"].max()
     kept = {
         key: config[key]

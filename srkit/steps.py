@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from srkit import distributed
 from srkit.cuda_graphs import CapturedStep
+from srkit.device import find_device
 from srkit.discriminator import frozen
 from srkit.files import SrkitError, find_named
 from srkit.high_order import crisp
@@ -40,9 +41,8 @@ class Learner:
     ):
         torch.manual_seed(seed)
         self.recipe, self.device, self.accumulate = recipe, torch.device(device), accumulate
-        if precision is None and self.device.type == "cuda":  # before Ampere, as on a T4, bfloat16 is only emulated
-            precision = "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
-        self.precision = precision or "fp32"
+        there = find_device(device)
+        self.precision = precision or there.precision
         half = find_named("precision", self.precision, PRECISIONS)
         self.autocast = partial(torch.autocast, self.device.type, half or torch.bfloat16)
         self.half, self.scaler = half, torch.amp.GradScaler(self.device.type, enabled=half == torch.float16)
@@ -53,8 +53,8 @@ class Learner:
         self.counts = [pair for pair in pairs if not pair[0].is_floating_point()]
         self.discriminator = self._place(recipe.discriminator()) if recipe.discriminator else None
         self.forward = compile_network(self.generator) if compiled else self.generator
-        self.lazy = self.device.type != "cpu"  # a GPU is not waited for: what is not finite is looked at by `check`
-        self.graphed = self.device.type == "cuda" and not self.scaler.is_enabled() and distributed.world() == 1
+        self.lazy = there.queued  # it is not waited for: what is not finite is looked at by `check`
+        self.graphed = there.kind == "cuda" and not self.scaler.is_enabled() and distributed.world() == 1
         self.number, self.averaged, self.broken = (torch.zeros((), device=self.device) for _ in range(3))
         self.skipped = torch.zeros(2, device=self.device)  # steps in a row that fp16 skipped: generator, discriminator
         self.faults: dict[tuple[str, ...], Tensor] = {}  # the step at which each of these was not finite first, or 0

@@ -11,6 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from srkit.device import Device, find_device
 from srkit.files import SrkitError
 from srkit.resize import imresize
 from srkit.wrappers import parts
@@ -47,13 +48,14 @@ def enlarge_in_tiles(
     height, width, channels = picture.shape
     scale, (features_of, enlarge) = network.scale, parts(network)
     whole, multiple = (0, 0, height, width), getattr(network, "multiple", 1)
-    autocast = torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
+    there = find_device(device)
+    autocast = torch.autocast(there.kind, dtype, enabled=dtype != torch.float32)
     tile_margin = cache(
         lambda: max(BICUBIC_REACH, reach(network, "enlarge") + ceil(SHARPEN_REACH * len(after) / scale))
     )
     block_margin = cache(lambda: tile_margin() + reach(network, "features"))
     if not tile or not block:
-        side, most = _sides(network, device)
+        side, most = _sides(network, there)
         tile = tile or most
         fits = height * width <= side**2
         block = block or (max(height, width) if fits else max(side - 2 * block_margin(), block_margin(), SMALLEST))
@@ -86,10 +88,10 @@ def enlarge_in_tiles(
             sr[_slices(_times(core, scale))] = _levels(answer[(..., *inside)], picture.dtype)
             bar((core[2] - core[0]) * (core[3] - core[1]))
 
-        tile = _by_halves(one_tile, box, tile)
+        tile = _by_halves(one_tile, box, tile, there)
 
     with torch.no_grad():
-        _by_halves(one_block, whole, block)
+        _by_halves(one_block, whole, block, there)
     return sr
 
 
@@ -139,23 +141,22 @@ def reach(network: nn.Module, part: str) -> int:
 
 
 @torch.no_grad()
-def _sides(network: nn.Module, device: str) -> list[int]:
+def _sides(network: nn.Module, device: Device) -> list[int]:
     """Sides in LR pixels of the largest block and tile: three times the widest layer, in and out, may fit."""
     floats, (features_of, enlarge) = [0], parts(network)
     layers = [layer for layer in network.modules() if not list(layer.children())]
     hooks = [each.register_forward_hook(lambda _, x, y: floats.append(_numel(x) + _numel(y))) for each in layers]
     side = max(8, getattr(network, "least", 1))
-    lr = torch.zeros(1, 3, side, side, device=device)
+    lr = torch.zeros(1, 3, side, side, device=device.name)
     features = features_of(lr)
     trunk, floats[:] = max(floats), [0]
     enlarge(features, lr)
     for hook in hooks:
         hook.remove()
-    cuda = torch.device(device).type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
+    larger, free = 1 if device.kind == "cpu" else 8, device.free_memory()
     bytes_of = [4 * (3 * widest + features.numel()) / side**2 for widest in (trunk, max(floats))]  # of an LR pixel
     return [
-        max(SMALLEST, isqrt(int(min(most * (8 if cuda else 1), free / 2) / each)))
+        max(SMALLEST, isqrt(int(min(most * larger, free / 2) / each)))
         for most, each in zip(MOST, bytes_of, strict=True)
     ]
 
@@ -165,7 +166,7 @@ def _numel(value: object) -> int:
     return sum(map(_numel, value)) if isinstance(value, tuple) else getattr(value, "numel", lambda: 0)()
 
 
-def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
+def _by_halves(work: Callable[[Box], None], box: Box, side: int, device: Device) -> int:
     """Do `work` on the squares of `side` that fill a box, halved when memory runs out. Returns the last side."""
     todo = _cut(box, side)
     while todo:
@@ -181,8 +182,7 @@ def _by_halves(work: Callable[[Box], None], box: Box, side: int) -> int:
                 raise SrkitError("memory does not suffice for the smallest tile: close other programs.") from error
         side = ceil(side / 2)
         todo = [half for each in todo for half in _cut(each, side)]
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.give_back()
     return side
 
 

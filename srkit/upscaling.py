@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from srkit.data.sources import find_pictures
+from srkit.device import Device, find_device
 from srkit.files import SrkitError, check_numbers, expanded
 from srkit.generator import sharpen as sharpened
 from srkit.image_files import check_size, decoded, read_picture, write_picture
@@ -35,7 +35,7 @@ def upscale(
     sharpen: float = 0,
     ensemble: bool = False,
     tile: int | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     progress: bool = False,
     runs: Path | str | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -49,7 +49,8 @@ def upscale(
     in `runs` or those that srkit ships, a run's folder, a file of weights. scale: of a name, by default its recipe's; a
     file and a run have their own. alpha: between the name's PSNR weights, 0, and its GAN weights, 1.
     sharpen: amount of unsharp mask. ensemble: the mean over eight flips and turns, at eight times the work.
-    tile: side in LR pixels of what is enlarged at once; by default as the free memory allows.
+    tile: side in LR pixels of what is enlarged at once; by default as the free memory allows. device: by default the
+    best there is, see `device.find_device`.
     precision: "fp32", or "bf16", which moves single pixels by up to 3 of 255 levels; by default bf16 for 8-bit pictures
     on a CPU that is quick at it.
     Raises SrkitError where the picture, the name or a number does not fit.
@@ -57,12 +58,10 @@ def upscale(
     check_numbers(1, scale=scale, tile=tile, max_pixels=max_pixels)
     check_numbers(0.0, sharpen=sharpen)
     pixels = _pixels(picture, max_pixels)
-    dtype = _dtype(precision, pixels, device)
+    there = find_device(device)
+    dtype = _dtype(precision, pixels, there)
     network = deepcopy(resolve(network, scale, runs, alpha=alpha).network).eval()  # the caller's own stays as it is
-    try:
-        network = network.to(device, memory_format=torch.channels_last if hasattr(network, "features") else None)
-    except (RuntimeError, AssertionError) as error:  # torch's ways to say that there is none
-        raise SrkitError(f"device {device!r} is not to be had here: choose cpu, or see srkit doctor.") from error
+    network = network.to(there.name, memory_format=torch.channels_last if hasattr(network, "features") else None)
     amounts = [amount for amount in (getattr(network, "sharpening", 0), sharpen) if amount]
     bar = Progress(pixels.shape[0] * pixels.shape[1], "pixels enlarged", delay=1) if progress else nullcontext()
     with bar:
@@ -71,7 +70,7 @@ def upscale(
             bled(pixels.reshape(*pixels.shape[:2], -1)),
             [lambda sr, amount=amount: sharpened(sr, amount) for amount in amounts],
             tile,
-            device=device,
+            device=there.name,
             bar=bar.update if progress else lambda done: None,
             dtype=dtype,
         )
@@ -97,22 +96,11 @@ def _pixels(picture: np.ndarray | Image.Image | Path | str, max_pixels: int) -> 
     return pixels
 
 
-def _dtype(precision: str | None, pixels: np.ndarray, device: str) -> torch.dtype:
+def _dtype(precision: str | None, pixels: np.ndarray, device: Device) -> torch.dtype:
     """What to calculate in. Of 16-bit pictures bf16 would keep 8 bits."""
     if precision not in (None, *PRECISIONS):
         raise SrkitError(f"precision {precision!r} is unknown: choose {' or '.join(PRECISIONS)}, or leave it out.")
-    usual = "bf16" if pixels.dtype == np.uint8 and str(device) == "cpu" and quick_bf16() else "fp32"
-    return PRECISIONS[precision or usual]
-
-
-@cache
-def quick_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 by itself (AVX512-BF16, AMX); others take twice as long as for float32."""
-    try:
-        told = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        told = str([name for name, has in getattr(torch.cpu, "get_capabilities", dict)().items() if has is True])
-    return "avx512_bf16" in told or "amx_bf16" in told
+    return PRECISIONS[precision or (device.inference if pixels.dtype == np.uint8 else "fp32")]
 
 
 def upscale_file(

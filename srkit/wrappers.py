@@ -29,6 +29,11 @@ class Sharpened(nn.Module):
         return sharpen(self.network(lr), self.sharpening)
 
 
+def bare(network: nn.Module) -> nn.Module:
+    """The generator itself, whose weights are kept, without what sharpens its answer."""
+    return network.network if isinstance(network, Sharpened) else network
+
+
 def parts(network: nn.Module) -> tuple[Callable, Callable]:
     """What a network does at LR size, and the rest: its methods `features` and `enlarge`, or nothing and all of it."""
     found = [getattr(network, name, None) for name in ("features", "enlarge")]

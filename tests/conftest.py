@@ -51,3 +51,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """As on a CPU that is not quick at bf16: whatever machine runs these tests."""
+    monkeypatch.setattr("srkit.device.quick_bf16", lambda: False)

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from test_parts import Plain, mae
 from torch import nn
 
 from srkit.checking import FAIL, OK, WARN, check
@@ -20,71 +21,61 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = replace(PROFILES["smoke"], psnr_steps=2, batch=2, crop=32, validate_on=(1, 48))
 
 
-class Sound(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = 4
-        self.body = nn.Sequential(nn.Conv2d(3, 48, 5, padding=2), nn.PixelShuffle(4))
-
-    def forward(self, lr):
-        return self.body(lr)
-
-
-class Unscaled(Sound):
+class Unscaled(Plain):
     def __init__(self):
         super().__init__()
         del self.scale
 
 
-class Twofold(Sound):
+class Twofold(Plain):
     def __init__(self):
         super().__init__()
         self.scale = 2
 
 
-class Small(Sound):
+class Small(Plain):
     def forward(self, lr):
         return super().forward(lr)[..., ::2, ::2]
 
 
-class Listed(Sound):
+class Listed(Plain):
     def forward(self, lr):
         return [super().forward(lr)]
 
 
-class Nan(Sound):
+class Nan(Plain):
     def forward(self, lr):
         return super().forward(lr).sub(5).sqrt()
 
 
-class Cut(Sound):
+class Cut(Plain):
     def forward(self, lr):
         with torch.no_grad():
             return super().forward(lr)
 
 
-class Idle(Sound):
+class Idle(Plain):
     def __init__(self):
         super().__init__()
         self.unused = nn.Linear(2, 2)
 
 
-class Even(Sound):
+class Even(Plain):
     def forward(self, lr):
         return super().forward(F.pixel_shuffle(F.pixel_unshuffle(lr, 2), 2))
 
 
-class Global(Sound):
+class Global(Plain):
     def forward(self, lr):
         return super().forward(lr - lr.mean((2, 3), keepdim=True))
 
 
-class Restless(Sound):
+class Restless(Plain):
     def forward(self, lr):
         return super().forward(F.dropout(lr, 0.5))
 
 
-class Forgetful(Sound):
+class Forgetful(Plain):
     def __init__(self):
         super().__init__()
         self.shift = float(torch.rand(()))
@@ -104,11 +95,7 @@ class NoModule:
     scale = 4
 
 
-def mae(sr, hr):
-    return (sr - hr).abs().mean()
-
-
-def recipe(generator=Sound, loss=mae) -> Recipe:
+def recipe(generator=Plain, loss=mae) -> Recipe:
     phases = (Phase("psnr", steps=2, losses={loss: 1.0}, lr=1e-3),)
     return replace(SRRESNET_LIGHT, name="mine", generator=generator, phases=phases)
 
@@ -119,7 +106,7 @@ def test_a_sound_recipe_is_ok_throughout():
     words = {each.check: each.found for each in found}
     assert words["receptive field"] == "5 LR pixels wide"
     assert "in one piece" in words["tiles"]
-    assert words["generator"].startswith(f"Sound, {(3 * 25 + 1) * 48 / 1e6:.2f} M parameters")
+    assert words["generator"].startswith(f"Plain, {(3 * 25 + 1) * 48 / 1e6:.2f} M parameters")
     assert words["generator"].endswith(f"{3 * 25 * 48 * 180 * 320 / 1e9:.1f} G multiply-adds")
 
 
@@ -130,7 +117,7 @@ def test_a_sound_recipe_is_ok_throughout():
         (Twofold, "generator", "Twofold enlarges 2-fold, and recipe mine 4-fold"),
         (Weightless, "generator", "Weightless has no weights"),
         (NoModule, "generator", "NoModule makes a NoModule, and no nn.Module"),
-        (partial(Sound, width=3), "generator", "Sound cannot be built .TypeError"),
+        (partial(Plain, width=3), "generator", "Plain cannot be built .TypeError"),
         (Small, "shapes", "Small makes .2, 3, 32, 32. of LR .2, 3, 16, 16.: SR must be .2, 3, 64, 64."),
         (Listed, "shapes", "Listed makes a list of LR"),
         (Nan, "shapes", "Nan answers with NaN"),
@@ -176,7 +163,7 @@ def test_training_does_not_begin_with_a_network_that_cannot_learn(generator, tmp
 
 
 def test_numbers_far_from_pictures_are_warned_of():
-    class Bright(Sound):
+    class Bright(Plain):
         def forward(self, lr):
             return super().forward(lr) + 100
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +13,6 @@ from srkit import cli, commands
 from srkit.cli import main, program
 from srkit.files import SrkitError
 from srkit.training import train
-from srkit.upscaling import upscale
 
 COMMANDS = {"doctor", "course", "train", "check", "data", "kaggle", "evaluate", "upscale", "app"}
 
@@ -92,6 +90,14 @@ def test_wrong_usage_is_status_2_and_no_traceback(words, tmp_path, monkeypatch, 
         (["upscale", "a.png", "--out", "x", "--sharpen", "nan"], "sharpen nan does not do: give a number"),
         (["upscale", "a.png", "--out", "x", "--alpha", "nan"], "alpha nan does not lie"),
         (["upscale", "a.png", "--out", "x", "--scale", "7"], "no weights of srresnet_light x7"),
+        (["upscale", "a.png", "--out", "x", "--recipe", "bicubic"], "is no network"),
+        (["upscale", "a.png", "--out", "x", "--recipe", "srgan_lite"], "did you mean srgan_light?"),
+        (["upscale", "a.png", "--out", "x", "--weights", "nowhere.safetensors"], "is not there"),
+        (["upscale", "a.png", "--out", "x", "--device", "abacus"], "is not to be had here"),
+        (["upscale", "a.png", "--out", "x", "--tile", "0"], "tile is 0"),
+        (["upscale", "a.png", "--out", "x", "--alpha", "0.5"], "no weights of srresnet_light"),
+        (["upscale", "a.png", "--out", "x", "--max-pixels", "99"], "over 99 pixels"),
+        (["upscale", "a.png", "--out", "x", "--runs", "mistyped"], "mistyped is no folder of runs"),
         (["course", "--only", ","], "names no notebook"),
         (["app", "--runs", "mistyped"], "mistyped is no folder of runs"),
     ],
@@ -135,13 +141,6 @@ def test_the_functions_refuse_numbers_too(numbers, tmp_path):
     with pytest.raises(SrkitError, match=f"{next(iter(numbers)).replace('_', ' ')} .* does not do: give a"):
         train("srresnet", **numbers, runs=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_upscale_refuses_numbers_too():
-    photo = np.zeros((16, 16, 3), np.uint8)
-    for numbers in ({"sharpen": float("nan")}, {"sharpen": -1}, {"scale": "4"}, {"scale": 0}):
-        with pytest.raises(SrkitError, match="give a (whole )?number"):
-            upscale(photo, **numbers)
 
 
 def test_a_shell_completes_commands():

@@ -10,11 +10,11 @@ import torch
 import yaml
 from torch import nn
 
-from srkit.export import export_hub, export_onnx, open_with_card, tile_overlap
+from srkit.export import export_hub, export_onnx, tile_overlap
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
 from srkit.images import to_image
-from srkit.pretrained import load
+from srkit.pretrained import load, resolve
 from srkit.recipes import RECIPES, Recipe
 from srkit.records import describe
 from srkit.runs import Run, save_weights
@@ -162,7 +162,7 @@ def test_a_hub_folder_is_read_by_the_hub_and_by_srkit(tmp_path):
     head = yaml.safe_load(head)
     assert (head["license"], head["pipeline_tag"]) == ("mit", "image-to-image")
     results = {each["dataset"]["name"]: each["metrics"] for each in head["model-index"][0]["results"]}
-    card = open_with_card("srgan_light", 2)[1]
+    card = resolve("srgan_light", 2).card
     assert {each["type"]: each["value"] for each in results["Set5"]} == {
         "psnr": card["scores"]["Set5"]["psnr_y"],
         "ssim": card["scores"]["Set5"]["ssim_y"],
@@ -192,12 +192,14 @@ def test_a_runs_folder_states_no_licence_that_nobody_gave(sharp_run, tmp_path):
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "cc-by-4.0"
 
 
-def test_a_name_means_ones_own_run_first(sharp_run, tmp_path):
-    network, card = open_with_card("mine", 2, runs=sharp_run.folder.parent)
-    assert card["seed"] == 7
-    assert torch.equal(network.network.head[0].weight, sharp_run.generator().network.head[0].weight)
+def test_a_name_means_ones_own_run_first_and_its_folder_opens_again_with_its_sharpening(sharp_run, tmp_path):
+    folder = export_hub("mine", tmp_path / "hub", runs=sharp_run.folder.parent)
+    assert json.loads((folder / "config.json").read_text())["seed"] == 7
+    network, lr = sharp_run.generator(), torch.rand(1, 3, 9, 8)
+    assert torch.equal(load(folder / "model.safetensors")(lr), network(lr))
+    assert "SRResNet" in (folder / "README.md").read_text()
     with pytest.raises(SrkitError, match="'mine' is no method"):
-        open_with_card("mine", 2)
+        export_hub("mine", tmp_path / "no")
     with pytest.raises(SrkitError, match="nothing is known of a bare network"):
         export_hub(network, tmp_path / "no")
 

@@ -60,37 +60,29 @@ def test_mse_prefers_the_mean_of_what_may_be_and_l1_its_median():
     assert best["l1"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("scale", [1, 30])  # 30: where log(1 - sigmoid) is infinite in float32
+@pytest.mark.parametrize("scale", [1, 200])  # 200: where log(1 - sigmoid) is infinite in float32
 def test_vanilla_adversarial_loss_is_torchs_cross_entropy(scale):
     torch.manual_seed(0)
-    real, fake = scale * torch.randn(2, 16, 1)
+    logits = scale * torch.randn(2, 16, 1).requires_grad_()
+    real, fake = logits
     ones, zeros = torch.ones(16, 1), torch.zeros(16, 1)
     bce = F.binary_cross_entropy_with_logits
     loss = Adversarial("vanilla")
-    torch.testing.assert_close(loss.for_discriminator(real, fake), bce(real, ones) + bce(fake, zeros))
-    torch.testing.assert_close(loss.for_generator(fake), bce(fake, ones))
-
-
-def test_vanilla_adversarial_loss_in_closed_form():
-    zero = torch.zeros(4, 1)
-    assert Adversarial().for_discriminator(zero, zero).item() == pytest.approx(2 * torch.log(torch.tensor(2.0)).item())
-    z = torch.tensor([[-6.0]], requires_grad=True)
-    Adversarial().for_generator(z).backward()
-    assert z.grad.item() == pytest.approx(torch.sigmoid(torch.tensor(-6.0)).item() - 1)  # it does not saturate
-
-
-def test_vanilla_adversarial_loss_stays_finite_where_a_probability_rounds_to_one():
-    fake = torch.tensor([[200.0]], requires_grad=True)
-    loss = Adversarial().for_discriminator(torch.tensor([[-200.0]]), fake)
-    loss.backward()
-    assert loss.item() == pytest.approx(400)
-    assert fake.grad.item() == pytest.approx(1)
+    pairs = (
+        (loss.for_discriminator(real, fake), bce(real, ones) + bce(fake, zeros)),
+        (loss.for_generator(fake), bce(fake, ones)),
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs)
+        assert ours.isfinite()
+        torch.testing.assert_close(*(torch.autograd.grad(each, logits, retain_graph=True) for each in (ours, theirs)))
 
 
 @pytest.mark.parametrize(
     "make",
     [
         lambda: Pixel("mae"),
+        lambda: LPIPS("resnet"),
         lambda: Perceptual(network="vgg20"),
         lambda: Perceptual(layer="conv5_5"),
         lambda: Perceptual(network="vgg16", layer="conv5_4"),
@@ -142,15 +134,6 @@ def test_perceptual_loss_is_the_distance_behind_torchvisions_normalisation(pair)
     assert not torch.isclose(loss, unnormalised, rtol=0.1)
 
 
-def test_perceptual_loss_has_a_gradient_for_sr_and_none_for_hr(pair):
-    sr, hr = (image.requires_grad_() for image in pair)
-    loss = Perceptual("vgg19", "conv5_4", weights="random")(sr, hr)
-    loss.backward()
-    assert torch.isfinite(sr.grad).all()
-    assert sr.grad.abs().sum() > 0
-    assert hr.grad is None
-
-
 def test_perceptual_gradient_is_the_slope_of_the_loss(pair):
     sr, hr = pair
     loss = Perceptual("vgg19", "conv1_2", weights="random")
@@ -160,25 +143,6 @@ def test_perceptual_gradient_is_the_slope_of_the_loss(pair):
         way = 1e-2 * slope / slope.norm()
         rise = loss(sr + way, hr) - loss(sr - way, hr)
     assert rise.item() == pytest.approx(2 * (way * slope).sum().item(), rel=0.02)
-
-
-def test_perceptual_loss_of_a_picture_with_itself_is_zero(pair):
-    assert Perceptual("vgg16", "conv2_2", weights="random")(pair[0], pair[0]) == 0
-
-
-def test_the_feature_network_never_changes(pair):
-    network = vgg_features("vgg19", "conv2_2", "random")
-    before = [p.clone() for p in network.parameters()]
-    sr = pair[0].requires_grad_()
-    adam = torch.optim.Adam([sr], lr=0.1)
-    network.train()
-    for _ in range(3):
-        Perceptual("vgg19", "conv2_2", weights="random")(sr, pair[1]).backward()
-        adam.step()
-    assert not any(module.training for module in network.modules())
-    assert all(not p.requires_grad and p.grad is None for p in network.parameters())
-    assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
-    assert vgg_features("vgg19", "conv2_2", "random") is network
 
 
 def test_random_weights_are_the_same_on_every_call_and_leave_the_callers_chance_alone():
@@ -234,11 +198,6 @@ def test_imagenet_features_are_torchvisions(imagenet, pair):
     with torch.no_grad():
         expected = whole[:18](normalise(pair[0]))  # conv3_4 is number 16, its ReLU 17
         torch.testing.assert_close(vgg_features("vgg19", "conv3_4", "imagenet")(pair[0]), expected)
-
-
-def test_imagenet_weights_that_are_not_whole_are_refused(imagenet):
-    with pytest.raises(SrkitError, match="up to conv5_4 .*not whole"):
-        vgg_features("vgg19", "conv5_4", "imagenet")
 
 
 def test_gradient_penalty_of_a_linear_critic_is_its_slope_away_from_one():
@@ -322,11 +281,16 @@ CONTENT += [Perceptual("vgg16", "conv5_3", activation=False, distance="l1", weig
 @pytest.mark.parametrize("loss", CONTENT, ids=repr)
 def test_every_content_loss_moves_sr_is_nothing_at_hr_and_leaves_its_network_alone(loss):
     sr, hr = torch.rand(2, 2, 3, 48, 48)
-    network = loss.ready("cpu") or torch.nn.Identity()
-    before = [value.clone() for value in network.state_dict().values()]
     sr.requires_grad_()
+    hr.requires_grad_(isinstance(loss, Perceptual))  # and must have none: its features are made once, without
+    network = loss.ready("cpu") or torch.nn.Identity()
+    if isinstance(loss, Perceptual):
+        assert not any(module.training for module in network.train().modules())
+        assert loss.ready("cpu") is network
+    before = [value.clone() for value in network.state_dict().values()]
     value = loss(sr, hr)
     value.backward()
+    assert hr.grad is None
     assert value.shape == ()
     assert torch.isfinite(sr.grad).all()
     assert sr.grad.abs().sum() > 0
@@ -393,12 +357,6 @@ def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width)
 def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():
     hr, detail = torch.rand(1, 3, 96, 96), 0.3 * torch.randn(1, 3, 96, 96)
     assert Checkerboard()(hr + detail, hr) < Pixel("l1")(hr + detail, hr) / 4
-
-
-@pytest.mark.parametrize("wrong", [lambda: Adversarial("wgan"), lambda: Pixel("l3"), lambda: LPIPS("resnet")])
-def test_unknown_losses_are_refused_with_the_known_ones(wrong):
-    with pytest.raises(SrkitError, match="choose one of"):
-        wrong()
 
 
 def test_verdicts_are_probabilities_but_for_a_critic_and_relativistic_ones_have_no_zero_of_their_own():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from srkit.dataset import Patches
+from srkit.device import Device
 from srkit.resident import ResidentPatches, fits
 
 
@@ -34,4 +35,5 @@ def test_pictures_stay_in_main_memory_where_there_is_no_gpu_or_too_small_a_one(p
     needed = sum(image.nbytes for image in (*patches.hr, *patches.lr))
     for free, expected in ((2 * needed, False), (4 * needed, True)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
+        monkeypatch.setattr("srkit.resident.find_device", lambda device: Device(str(device), "described"))
         assert fits(patches, torch.device("cuda")) is expected

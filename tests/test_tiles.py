@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from srkit import tiles
+from srkit.device import find_device
 from srkit.files import SrkitError
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB, receptive_field, sharpen
 from srkit.tiles import enlarge_in_tiles, reach
@@ -232,9 +233,9 @@ def test_little_free_memory_makes_small_tiles(monkeypatch):
         available = 64 << 20
 
     network = SRResNet().eval()
-    usual = tiles._sides(network, "cpu")
+    usual = tiles._sides(network, find_device("cpu"))
     monkeypatch.setattr(tiles.psutil, "virtual_memory", lambda: Free)
-    assert all(np.less(tiles._sides(network, "cpu"), usual))
+    assert all(np.less(tiles._sides(network, find_device("cpu")), usual))
     with pytest.raises(SrkitError, match="more than memory holds"):
         enlarge_in_tiles(lively("SRResNet x8, sigmoid"), np.zeros((700, 700, 3), np.uint8))
 

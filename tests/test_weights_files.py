@@ -1,5 +1,6 @@
 """Files of weights of others: recognised, padded to the sizes they take, tiled, or refused in one sentence."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -93,19 +94,40 @@ def test_what_nobody_knows_is_damaged_or_holds_code_is_one_sentence(public, tmp_
     state = torch.load(public, map_location="cpu", weights_only=True)["params"]
     torch.save({name: value for name, value in state.items() if name != "body.0.bias"}, tmp_path / "holes.pth")
     torch.save(state | {"body.0.bias": torch.full((64,), torch.nan)}, tmp_path / "nan.pth")
-    torch.save(nn.Linear(2, 2), tmp_path / "code.pth")
     for name, says in {
         "unknown.safetensors": "no architecture that spandrel knows: name its recipe by --recipe",
         "cut.pth": "does not hold just weights",
         "holes.pth": "is not whole",
         "nan.pth": "not finite",
-        "code.pth": "save its state_dict as safetensors",
         "nowhere.pth": "is not there",
     }.items():
         with pytest.raises(SrkitError, match=says) as refusal:
             open_weights(tmp_path / name)
         assert "\n" not in str(refusal.value)
         assert name in str(refusal.value)
+
+
+class Bomb:
+    """What opening it as a pickle would do: write a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_weights_that_could_run_code_are_refused_and_run_none(tmp_path):
+    bomb = Bomb(tmp_path / "boom")
+    (tmp_path / "pickled.pt").write_bytes(pickle.dumps(bomb))
+    (tmp_path / "words.pt").write_text("no weights")
+    torch.save({"a": bomb}, tmp_path / "torch.pt")
+    torch.save(SRResNet(2, 4, 1), tmp_path / "network.pt")
+    for name in ("pickled", "words", "torch", "network"):
+        with pytest.raises(SrkitError, match="save its state_dict as safetensors") as refusal:
+            open_weights(tmp_path / f"{name}.pt", "srresnet_light")
+        assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "boom").exists()
 
 
 def test_without_spandrel_it_is_said_how_to_get_it(tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pooch
@@ -19,7 +18,7 @@ from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
-from srkit.pretrained import resolve, shipped_systems
+from srkit.pretrained import System, resolve, shipped_systems
 
 HERE = Path(__file__).parent / "static"
 RUNTIME = "onnxruntime-web", "1.27.0"
@@ -41,7 +40,7 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").exists():
         raise SrkitError(f"{folder} holds other files: name a new folder for the page.")
-    archive, systems = _runtime(Path(cache or pooch.os_cache("srkit"))), _systems()
+    archive = _runtime(Path(cache or pooch.os_cache("srkit")))
     for part in ("ort", "networks", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for source in (*HERE.iterdir(), *(slider.HERE / name for name in ("slider.js", "slider.css"))):
@@ -49,7 +48,7 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
     with tarfile.open(archive) as packed:
         for name in RUNTIME_FILES:
             (folder / "ort" / name).write_bytes(packed.extractfile(f"package/dist/{name}").read())
-    networks = [_network(folder, name, scale, cards) for (name, scale), cards in systems.items()]
+    networks = [_network(folder, system) for system in shipped_systems(firsts=False)]
     site = {"networks": networks, "pictures": _pictures(folder / "pictures")}
     _write(folder / "site.json", json.dumps(site, indent=1))
     files = sorted(path.relative_to(folder).as_posix() for path in _parts(folder))
@@ -67,17 +66,7 @@ def _parts(folder: Path) -> list[Path]:
     return [path for path in top + below if path.name != "sw.js"]
 
 
-def _systems() -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
-    """Of what is shipped, by name and scale, all but the systems that are another's first phase."""
-    shipped = {key: {card["file"] for card in cards.values()} for key, cards in shipped_systems().items()}
-    return {
-        key: cards
-        for key, cards in shipped_systems().items()
-        if not any(shipped[key] < other for other in shipped.values())
-    }
-
-
-def _network(folder: Path, name: str, scale: int, cards: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _network(folder: Path, system: System) -> dict[str, object]:
     """One graph without its weights, as `srkit export` makes it, and the weights of each phase in the graph's order.
 
     So the browser mixes two sets of weights as numbers in a row, and opens one model with what comes of it.
@@ -85,9 +74,9 @@ def _network(folder: Path, name: str, scale: int, cards: dict[str, dict[str, Any
     import onnx
     from onnx.external_data_helper import set_external_data
 
-    stem = f"networks/{name}-x{scale}"
+    name, scale, stem = system.name, system.scale, f"networks/{system.name}-x{system.scale}"
     graph, weights, shapes = folder / f"{stem}.onnx", {}, []
-    for phase in cards:
+    for phase in system.phases:
         model = onnx.load(export_onnx(name, graph, scale, phase))
         floats = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
         shapes.append([(each.name, list(each.dims)) for each in floats])
@@ -111,7 +100,7 @@ def _network(folder: Path, name: str, scale: int, cards: dict[str, dict[str, Any
     return {
         "name": name,
         "scale": scale,
-        "about": "; ".join(dict.fromkeys(card["recipe"]["about"] for card in cards.values())) + ".",
+        "about": "; ".join(dict.fromkeys(card["recipe"]["about"] for card in system.cards.values())) + ".",
         "overlap": int(facts["tile_overlap"]),
         "graph": f"{stem}.onnx",
         "weights": [f"{stem}-{phase}.bin" for phase in weights],

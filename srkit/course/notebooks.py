@@ -28,10 +28,12 @@ def environment(profile: str, seed: int) -> str:
     import torch
 
     from srkit import __version__
+    from srkit.device import find_device
     from srkit.figures import use_style
 
     use_style()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, threads: {torch.get_num_threads()}"
+    there = find_device()
+    device = f"CPU, threads: {torch.get_num_threads()}" if there.kind == "cpu" else there.title
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
     return f"{device} | {versions} | {profile} profile, seed {seed}"
 

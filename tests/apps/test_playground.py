@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 import srkit
-from srkit import pretrained
 from srkit.apps.page import as_page
 from srkit.apps.playground import Limits, Mix, Playground, read_upload, within
 from srkit.course.notebooks import chapters
@@ -25,7 +23,7 @@ from srkit.pretrained import System, find_systems
 from srkit.profiles import PROFILES
 from srkit.training import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "exact")
 
 
 def network(seed: int, scale: int = 4) -> SRResNet:
@@ -43,12 +41,6 @@ def files(tmp_path):
         made[name] = tmp_path / name
         Image.fromarray(grey).resize(size[::-1], Image.Resampling.BICUBIC).save(made[name])
     return made
-
-
-@pytest.fixture(autouse=True)
-def exact(monkeypatch):
-    """As on a CPU that is not quick at bf16: whatever machine runs these tests."""
-    monkeypatch.setattr("srkit.upscaling.quick_bf16", lambda: False)
 
 
 @pytest.fixture
@@ -94,22 +86,6 @@ def test_own_runs_come_first_and_those_of_smoke_last(tmp_path):
     assert (found[0].gan is None, found[-1].gan is None) == (False, True)
     assert found[0].gan().state_dict().keys() == found[0].psnr().state_dict().keys()
     assert all("(shipped)" in system.label for system in found[1:-1])
-
-
-def test_a_shipped_gan_network_is_the_twin_of_the_psnr_network_of_its_build(tmp_path, monkeypatch):
-    cards = {(card["recipe"]["name"], card["scale"], card["phase"]): card for card in pretrained.shipped()}
-    card = cards["srresnet_light", 4, "psnr"]
-    weights = {name: value.clone() for name, value in srkit.load("srresnet_light", 4, "psnr").state_dict().items()}
-    for name, phase in {"srresnet_light": "psnr", "srgan_light": "gan"}.items():
-        path = tmp_path / f"{name}.safetensors"
-        save_file(weights, path)
-        more = {"file": path.name, "phase": phase, "recipe": card["recipe"] | {"name": name}}
-        (tmp_path / f"{name}.json").write_text(json.dumps(card | more))
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    (system,) = find_systems(tmp_path / "no runs")
-    assert (system.label, list(system.phases)) == ("srgan_light (shipped)", ["psnr", "gan"])
-    cards = [system.phases[phase].args[0] for phase in ("psnr", "gan")]
-    assert [card["file"] for card in cards] == ["srresnet_light.safetensors", "srgan_light.safetensors"]
 
 
 def test_the_scores_are_those_of_the_protocol(files, systems):

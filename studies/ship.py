@@ -1,0 +1,99 @@
+"""Finished runs of a study: kept beside its file, and made ready to come with srkit.
+
+python studies/ship.py keep studies/systems.toml
+python studies/ship.py box studies/systems.toml --run srgan-systems-s0-photos --phase gan
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from srkit.data.sources import find_images, find_photographs  # noqa: E402
+from srkit.evaluation import evaluate  # noqa: E402
+from srkit.files import SrkitError, replacing  # noqa: E402
+from srkit.metrics import lpips_judge  # noqa: E402
+from srkit.pretrained import FOLDER, shipped  # noqa: E402
+from srkit.runs import Run  # noqa: E402
+from srkit.shipping import check_worth, save_halves, ship  # noqa: E402
+from srkit.study import read_study  # noqa: E402
+from srkit.study.record import thinned  # noqa: E402
+from srkit.study.scores import COMMON, FILES, protocols, task  # noqa: E402
+from srkit.study.variants import known  # noqa: E402
+from srkit.study.work import runs_of  # noqa: E402
+
+SCORES = {"psnr_y": "psnr_y", "ssim_y": "ssim_y", "lpips": "lpips_alex", "lpips_squeeze": "lpips_squeeze"}
+program = typer.Typer(help=__doc__.splitlines()[0], pretty_exceptions_enable=False)
+
+
+@program.command()
+def keep(file: Path, runs: Path | None = None, finished: Path = HERE / "finished") -> None:
+    """Copy what is finished of a study's runs: settings, thinned history, weights in half precision."""
+    study = read_study(file)
+    for planned in study.runs():
+        run, there = Run(runs_of(study, runs) / planned.folder), Run(finished / study.name / planned.folder)
+        if not (run.folder / "config.json").exists() or not run.phases:
+            continue
+        check_worth(run)
+        there.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.folder / "config.json", there.folder / "config.json")
+        history = run.history().query("phase in @run.phases")  # of a phase that was stopped there are no weights
+        with replacing(there.folder / "history.csv") as beside:
+            thinned(history).to_csv(beside, index=False, float_format="%.6g")
+        for phase in run.phases:
+            save_halves(run.weights(phase), there.weights(phase))
+        print(there.folder)
+
+
+@program.command()
+def box(
+    file: Path,
+    run: Annotated[str, typer.Option()],
+    phase: str = "gan",
+    sets: list[str] | None = None,
+    licence: str | None = None,
+    note: str = "Scored once, after all was chosen.",
+    finished: Path = HERE / "finished",
+    weights: Path = FOLDER,
+) -> None:
+    """Score a kept run's phase on sets, by default the study's, and write weights and card for srkit.
+
+    What the kept run's scores.csv holds is not scored again. The licence is by default that of like weights.
+    """
+    study = read_study(file)
+    planned = known(run, {each.folder: each for each in study.runs()}, study.name)
+    kept, scores, judge = Run(finished / study.name / run), {}, lpips_judge(download=False)
+    check_worth(kept)
+    photographs, trained = find_photographs(study.photographs), kept.config["data"]["fingerprint"]
+    if photographs.fingerprint != trained:
+        raise SrkitError(f"{run} was trained on other photographs, {trained}, than {file} means here.")
+    licence = licence or next((card["licence"] for card in shipped() if card["data"]["fingerprint"] == trained), None)
+    if not licence:
+        raise SrkitError("how these photographs may be used is not known: say it with --licence.")
+    for place in sets or map(study.place, study.tests):
+        for protocol, degradation in protocols(planned).items():
+            how = {} if protocol == COMMON else {"degradation": degradation}
+            how |= {"set_name": Path(place).name, "lpips": judge, "csv": kept.folder / FILES[protocol]}
+            table = evaluate({phase: kept.generator(phase)}, find_images(place)[0], kept.scale, **how)
+            title = Path(place).name + ("" if protocol == COMMON else f", {task(kept.scale, degradation)}")
+            scores[title] = table[[*SCORES]].mean().dropna().rename(SCORES).round(4).to_dict()
+    listed = weights / f"photographs-{trained}.txt"
+    with replacing(listed) as beside:
+        beside.write_text("\n".join(sorted(path.name for path in photographs.train)) + "\n")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
+    facts = {"licence": licence, "commit": commit.strip(), "command": f"srkit study run studies/{file.name}"}
+    facts |= {"scores": scores, "note": note, "photographs": listed.name}
+    print(ship(kept, phase, facts, weights))
+
+
+if __name__ == "__main__":
+    try:
+        program()
+    except SrkitError as error:
+        sys.exit(f"ship: {error}")
