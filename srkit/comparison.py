@@ -14,7 +14,7 @@ from torch import nn
 
 from srkit.apps.rating import REFERENCE
 from srkit.evaluation import evaluate, places
-from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled
+from srkit.figures import WIDTH, busiest, colours, compare, save_figure, show_grid, show_picture, styled
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, read_image
@@ -178,10 +178,11 @@ def crops_to_rate(
 
 
 @styled
-def perception_distortion(table: pd.DataFrame) -> Figure:
+def perception_distortion(table: pd.DataFrame, of_system: Mapping[str, str] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
-    table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
+    table: `score_systems`' rows or their means. of_system: colours that systems have in other figures. An arrow leads
+    from a system's first phase to its second.
     """
     distance, label = "lpips", "LPIPS, lower is better"
     if table["lpips"].isna().all():
@@ -189,14 +190,14 @@ def perception_distortion(table: pd.DataFrame) -> Figure:
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
-    colours = {s: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, s in enumerate(table["system"].unique())}
+    of_system = colours(table["system"].unique()) | dict(of_system or {})
     for axis, (scale, part) in zip(axes.flat, scales, strict=True):
         for system, rows in part.groupby("system", sort=False):
             points = rows[["psnr_y", distance]].to_numpy()
-            axis.plot(*points[:1].T, "o", color=colours[system], label=system)
-            axis.plot(*points[1:].T, "^", color=colours[system])
+            axis.plot(*points[:1].T, "o", color=of_system[system], label=system)
+            axis.plot(*points[1:].T, "^", color=of_system[system])
             for tail, tip in pairwise(points):
-                axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
+                axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": of_system[system], "shrinkB": 4})
         axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
         axis.margins(0.12)
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)

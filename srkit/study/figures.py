@@ -1,6 +1,5 @@
 """A study's figures, each drawn from what figures/STUDY/ keeps, without the runs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from srkit.comparison import perception_distortion
-from srkit.figures import WIDTH, loss_curves, save_figure, show_grid
+from srkit.figures import WIDTH, colours, loss_curves, save_figure, show_grid
 from srkit.images import read_image
 from srkit.study.record import OWN, SCORES, Record
 from srkit.study.tables import last_phases, made
@@ -56,7 +55,7 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     table = table[table["scale"].isin(scales)]
     text = f"Means over the {rows['image'].nunique()} pictures of {', '.join(record.study['tests'])}, bicubic LR."
     text += " A dot is a first phase, a triangle the second that went on from it."
-    return perception_distortion(table), table, text
+    return perception_distortion(table, colours(record.systems)), table, text
 
 
 def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
@@ -71,9 +70,9 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     phases = [phase for phase in ("psnr", "gan") if phase in set(table["phase"])]
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
-    lines, colours = {}, _colours(record.systems)
+    lines, of_system = {}, colours(record.systems)
     for system in systems:
-        colour = colours[system]
+        colour = of_system[system]
         place = tasks.index(record.run(system)["task"])
         own = table[table["system"] == system]
         for axis, phase in zip(axes[place], phases, strict=True):
@@ -197,11 +196,6 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     text = f"{name}, {image}, the {place['size']} x {place['size']} pixels with the steepest edges. PSNR-Y and LPIPS"
     text += f" of the whole picture. {'Each from its own LR.' if own else 'All from the bicubic LR.'}"
     return figure, pd.DataFrame(lines), text
-
-
-def _colours(systems: Iterable[str]) -> dict[str, tuple]:
-    """The same colour for a system in every figure of its study."""
-    return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
 
 
 def _save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
