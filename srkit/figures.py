@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +39,13 @@ def use_style() -> None:
 def colours(systems: Iterable[str]) -> dict[str, str]:
     """A colour for each system, told apart by colour-blind readers: a recipe's is the same in every figure.
 
-    Systems of other names get, in their order, those that are left, then darker ones of the same hues.
+    Systems of other names get, in their order, the recipes' that are not among them, then darker ones.
     """
     systems = list(systems)
-    left = [colour for name, colour in COLOURS.items() if name not in systems]
-    more = iter([*left, *(to_hex(np.multiply(to_rgb(colour), 0.6)) for colour in COLOURS.values())] * len(systems))
-    return {name: COLOURS.get(name) or next(more) for name in systems}
+    named = [colour for name, colour in COLOURS.items() if name not in ("bicubic", *systems)]
+    dark = [to_hex(np.multiply(to_rgb(colour), 0.55)) for colour in COLOURS.values() if colour != "#000000"]
+    others = [name for name in systems if name not in COLOURS]
+    return COLOURS | dict(zip(others, cycle([*named, *dark]), strict=False))
 
 
 @styled

@@ -1,6 +1,8 @@
 """Results with their uncertainty, and as a thesis wants them: LaTeX with booktabs, Markdown, one file to \\input."""
 
+import re
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +23,10 @@ SHOWN = {
     "lpips_squeeze": ("LPIPS-squeeze", 3, -1),
     "grid": ("grid (levels)", 2, -1),
 }
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--"}
-TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"<": "$<$", ">": "$>$"}
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": r"\textendash{}"}
+TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"<": "$<$", ">": "$>$", "±": r"$\pm$", '"': r"\textquotedbl{}"}
+TEX |= {"`": r"\textasciigrave{}", "[": "{[}", "]": "{]}"}
+SET = 0x17F, "–—‘’“”…€"  # the last of Latin, and what pdflatex sets besides
 
 
 def protocol(scale: object) -> str:
@@ -207,8 +211,14 @@ def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made:
 
 
 def tex(text: str) -> str:
-    """Text in which LaTeX finds no command."""
-    return "".join(TEX.get(sign, sign) for sign in text)
+    """Text in which LaTeX finds no command, and nothing that pdflatex cannot set: other scripts stand as [U+4E2D]."""
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    signs = (TEX.get(x, x) if x.isprintable() and (x in TEX or ord(x) <= SET[0] or x in SET[1]) else _code(x) for x in words)
+    return re.sub("-(?=-)", "-{}", "".join(signs))
+
+
+def _code(sign: str) -> str:
+    return f"{{[}}U+{ord(sign):04X}{{]}}"
 
 
 def _cells(table: pd.DataFrame, bold: str, under: str, columns: Sequence[str]) -> pd.DataFrame:

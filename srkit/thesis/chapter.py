@@ -57,15 +57,15 @@ def write_chapter(
     writer = Writer(language)
     drawn = {record.folder: draw(record, out / "figures", columns, writer.words) for record in records}
     everything = {
-        "records": [_facts(record, drawn[record.folder]) for record in records],
+        "records": [_facts(record, drawn[record.folder], out) for record in records],
         "warnings": warned,
         "looked_at": list(looked_at),
-        "opinions": _opinions(votes) if votes else [],
-        "watts": Fact(watts, "the option --watts"),
+        "opinions": _opinions(votes, out) if votes else [],
+        "watts": Fact(watts, "the command", "--watts"),
         "columns_of_page": columns,
         "command": command,
         "sets": {name.lower(): each for name, each in NAMED.items()},
-        "inputs": {_name(path): _digest(path) for path in _inputs(what, records)},
+        "inputs": _inputs(what, records, out),
         "version": __version__,
         "profiles": list(PROFILES),
         "titles": {name: title for name, (title, *_) in SHOWN.items()},
@@ -82,7 +82,7 @@ def write_chapter(
     for path, text in paths.items():
         with replacing(path) as beside:
             beside.write_text(text, encoding="utf-8")
-    made = [path for each in drawn.values() for path in each.values()]
+    made = [figure["path"] for each in drawn.values() for figure in each.values()]
     return [*paths, *made, *(draw_slides(records, out / "slides", writer.words) if slides else [])], warned
 
 
@@ -104,7 +104,7 @@ class Writer:
         self.works = dict(re.findall(r"^(?=@\w+\{([^,]+),)(.+\n)", BIB.read_text(encoding="utf-8"), re.MULTILINE))
         self.numbers, self.file = [], ""
         self.pages.filters |= {"t": lambda text: self.words.get(text, text), "cite": self._cited, "label": _label}
-        self.pages.filters |= {"raw": Markup, "hours": _hours, "energy": _energy, "same": _same}
+        self.pages.filters |= {"raw": Markup, "hours": _hours, "energy": _energy, "same": _same, "path": _breakable}
         self.pages.globals |= {"german": language == "de"}
 
     def render(self, name: str, everything: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ class Writer:
     def _written(self, value: Any) -> Markup:
         if isinstance(value, Fact):
             text = value.tex(self.comma)
-            self.numbers.append({"in": self.file, "number": text, "from": value.source})
+            self.numbers.append({"in": self.file, "number": text, "file": value.file, "place": value.place})
             return Markup(text)
         if not isinstance(value, str):
             raise TypeError(f"{value!r} in {self.file} has no record that it comes from")
@@ -127,14 +127,15 @@ class Writer:
         for key, work in self.works.items():
             number = re.search(r"arXiv:([\d.]+)", work)
             author, year = re.search(r"author = \{+([^,}]+)", work)[1], re.search(r"year = \{(\d+)", work)[1]
-            if (number and number[1] in text) or re.search(rf"\b{re.escape(author)}\b[^;]*\b{year}", text):
+            named = rf"\b{re.escape(author)}\b[^;]*?\b{year}\b(?!,? \(?arXiv)"  # the number decides where there is one
+            if (number and number[1] in text) or re.search(named, text):
                 found.append(key)
         return Markup(rf"~\cite{{{','.join(found)}}}") if found else Markup(f" ({tex(text)})")
 
 
-def _facts(record: Record, drawn: Mapping[str, Path]) -> dict[str, Any]:
+def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """All that the templates say of a record."""
-    study, scores, histories = (_name(record.folder / f"{name}") for name in ("study.json", "scores.csv", "histories.csv"))
+    study, scores, histories = (_name(record.folder / name, out) for name in ("study.json", "scores.csv", "histories.csv"))
     told, keys = facts.told(record.study, study), ["set", "task", "system"]
     common = record.common()
     common = last_phases(common) if len(record.systems) > 1 else facts.by_phase(common)
@@ -150,35 +151,45 @@ def _facts(record: Record, drawn: Mapping[str, Path]) -> dict[str, Any]:
         "gains": facts.rows(common_table(record), scores, keys) if len(common) else [],
         "failures": facts.rows(facts.failures(record), scores, ["system", "task", "set", "image"]),
         "ends": facts.rows(facts.ends(record.histories), histories, ["system", "seed", "phase"]),
-        "images": {name: Fact(count, f"{scores}: pictures where set={name}") for name, count in counts.items()},
-        "drawn": {name: path.name for name, path in drawn.items()},
+        "images": {name: Fact(count, scores, f"pictures where set={name}") for name, count in counts.items()},
+        "drawn": {name: {"file": each["path"].name, "wide": each["wide"]} for name, each in drawn.items()},
     }
 
 
-def _opinions(votes: Path) -> list[dict[str, Any]]:
+def _opinions(votes: Path, out: Path) -> list[dict[str, Any]]:
     """Mean opinion scores from a file of votes."""
     from srkit.apps.rating import opinions
 
     table = pd.read_csv(votes, dtype={"rater": str, "image": str, "method": str})
     check_votes(table, votes)
-    return facts.rows(opinions(table), _name(votes), ["method"])
+    return facts.rows(opinions(table), _name(votes, out), ["method"])
 
 
-def _inputs(what: Sequence[str], records: Sequence[Record]) -> list[Path]:
-    """The files that a chapter is made from: the records', and what lies in the runs' folders."""
-    folders = [*(record.folder for record in records), *(Path(word) for word in what)]
+def _inputs(what: Sequence[str], records: Sequence[Record], out: Path) -> dict[str, dict[str, str]]:
+    """The SHA-256 of each file that a chapter is made from, by folder: the records', and what lies in the runs'."""
+    folders = [*(record.folder for record in records), *(Path(word) for word in what if Path(word).is_dir())]
     kinds = (".json", ".csv", ".safetensors")
-    return sorted({path for folder in folders for path in folder.glob("*") if path.suffix in kinds})
+    return {
+        _name(folder, out): {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.glob("*"))
+            if path.suffix in kinds
+        }
+        for folder in folders
+    }
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _name(path: Path, out: Path) -> str:
+    """A file as seen from the chapter's folder or the project's, where it lies in one of them."""
+    for folder in (out.resolve(), home()):
+        if path.resolve().is_relative_to(folder):
+            return path.resolve().relative_to(folder).as_posix()
+    return str(path)
 
 
-def _name(path: Path) -> str:
-    """A file as a record of it says: from the project's folder where it lies there."""
-    path = path.resolve()
-    return (path.relative_to(home()) if path.is_relative_to(home()) else path).as_posix()
+def _breakable(text: str) -> Markup:
+    """A path or a command, which may be broken behind a stroke."""
+    return Markup(re.sub(r"(?<=/)|(?<=_)|(?<=\w-)(?=\w)", r"\\allowbreak{}", tex(text)))
 
 
 def _label(text: str) -> Markup:
@@ -187,11 +198,11 @@ def _label(text: str) -> Markup:
 
 
 def _hours(seconds: Fact) -> Fact:
-    return Fact(seconds / 3600, f"{seconds.source} / 3600", 2)
+    return Fact(seconds / 3600, seconds.file, f"{seconds.place} / 3600", 2)
 
 
 def _energy(seconds: Fact, watts: Fact) -> Fact:
-    return Fact(seconds * watts / 3.6e6, f"{seconds.source} times {watts.source} / 3.6e6", 3)
+    return Fact(seconds * watts / 3.6e6, seconds.file, f"{seconds.place} times --watts / 3.6e6", 3)
 
 
 def _same(loss: Mapping[str, Any]) -> str:

@@ -1,12 +1,15 @@
 """The figures of a chapter, by the functions that draw a study's: for one column or two, and for slides."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import Formatter, FuncFormatter
 
 from srkit.figures import STYLE, WIDTH, loss_curves
 from srkit.files import replacing
@@ -15,20 +18,23 @@ from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane
 from srkit.study.record import Record
 
 COLUMN = 3.25  # inches of one column of two
+HIGHEST = 7.5  # so that a caption has room below it
 SLIDE = 6.3, 3.54  # 16:9, small enough that the type is large when it fills a screen
+SMALLEST = 8  # points there
 
 
-def draw(record: Record, folder: Path, columns: int, words: Mapping[str, str]) -> dict[str, Path]:
-    """Every figure of a record as PDF with its fonts in it; the paths by name. words: labels in another language."""
-    paths = {}
+def draw(record: Record, folder: Path, columns: int, words: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Every figure of a record as PDF with its fonts in it: its path, and whether it is wider than one column of two.
+
+    words: labels in another language.
+    """
+    drawn = {}
     for name, figure in _figures(record):
-        if columns == 2 and len(figure.axes) == 1:
-            height = figure.get_figheight()
-            figure.set_size_inches(COLUMN, max(height * COLUMN / WIDTH, 2.6))
-        paths[name] = folder / f"{name}.pdf"
-        _save(figure, paths[name], words)
-        plt.close(figure)
-    return paths
+        wide = columns == 1 or len(figure.axes) > 1
+        figure.set_size_inches(WIDTH if wide else COLUMN, min(figure.get_figheight(), HIGHEST))
+        drawn[name] = {"path": folder / f"{name}.pdf", "wide": wide}
+        _save(figure, drawn[name]["path"], words)
+    return drawn
 
 
 def draw_slides(records: Sequence[Record], folder: Path, words: Mapping[str, str]) -> list[Path]:
@@ -39,10 +45,11 @@ def draw_slides(records: Sequence[Record], folder: Path, words: Mapping[str, str
     for record in records:
         for name, figure in _figures(record):
             figure.set_size_inches(*SLIDE)
-            paths += [folder / f"{name}.{kind}" for kind in ("pdf", "png")]
-            for path in paths[-2:]:
-                _save(figure, path, words)
-            plt.close(figure)
+            for text in figure.findobj(Text):
+                text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+            for kind in ("png", "pdf"):
+                paths.append(folder / f"{name}.{kind}")
+                _save(figure, paths[-1], words)
         for place in record.study["crops"][:1]:
             crops = record.folder / "crops" / place["folder"]
             last = record.systems[-1]
@@ -58,9 +65,8 @@ def _figures(record: Record) -> Iterator[tuple[str, Figure]]:
         end = f"-{group}" if group else ""
         if record.common()["system"].isin(systems).any():
             yield f"plane{end}", draw_plane(record, systems)[0]
-        if "psnr_y" in record.histories and record.histories["psnr_y"].notna().any():
-            yield f"curves{end}", draw_curves(record, systems)[0]
         if len(systems) > 1:
+            yield f"curves{end}", draw_curves(record, systems)[0]
             yield f"losses{end}", draw_losses(record, systems)[0]
         for place in record.study["crops"]:
             yield f"crops-{place['folder']}{end}", draw_crops(record, systems, place)[0]
@@ -73,17 +79,14 @@ def _save(figure: Figure, path: Path, words: Mapping[str, str]) -> None:
     """Write a figure, its labels in the language of `words` and then with a decimal comma."""
     with plt.rc_context(STYLE), replacing(path) as beside:
         if words:
+            figure.draw_without_rendering()  # its formatters learn how many decimals they show
             for text in figure.findobj(Text):
-                text.set_text(words.get(text.get_text(), text.get_text()))
-            figure.draw_without_rendering()
+                text.set_text(re.sub(r"(?<=\d)\.(?=\d)", ",", words.get(text.get_text(), text.get_text())))
             for axis in figure.findobj(Axis):
-                _with_comma(axis)
+                axis.set_major_formatter(_with_comma(axis.get_major_formatter()))
         figure.savefig(beside, dpi=305, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+    plt.close(figure)
 
 
-def _with_comma(axis: Axis) -> None:
-    """Fix an axis's ticks where they are, their labels with a decimal comma."""
-    low, high = axis.get_view_interval()
-    ticks = [(place, text.get_text()) for place, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False)]
-    ticks = [(place, text.replace(".", ",")) for place, text in ticks if min(low, high) <= place <= max(low, high)]
-    axis.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])
+def _with_comma(formatter: Formatter) -> FuncFormatter:
+    return FuncFormatter(lambda value, place: formatter(value, place).replace(".", ","))

@@ -23,11 +23,11 @@ DIGITS |= {"mos": 2, "low": 2, "high": 2}
 
 
 class Fact(float):
-    """A number with its source, the file and the place there; `digits` decimals are shown, or as many as it needs."""
+    """A number with the file that it is from and its place there; `digits` decimals show, or as many as it needs."""
 
-    def __new__(cls, value: float, source: str, digits: int | None = None, signed: bool = False):
+    def __new__(cls, value: float, file: str, place: str, digits: int | None = None, signed: bool = False):
         fact = super().__new__(cls, value)
-        fact.source, fact.digits, fact.signed = source, digits, signed
+        fact.file, fact.place, fact.digits, fact.signed = file, place, digits, signed
         return fact
 
     @property
@@ -38,7 +38,7 @@ class Fact(float):
     @property
     def least(self) -> "Fact":
         """The least p that is shown, for one below it."""
-        return Fact(0.001, self.source, 3)
+        return Fact(0.001, self.file, self.place, 3)
 
     def tex(self, comma: str = ".") -> str:
         """As LaTeX wants it, in text or in a formula: thousands apart, a minus as long as a plus, powers of ten."""
@@ -55,16 +55,16 @@ class Fact(float):
         return rf"\ensuremath{{{text}}}" if text[0] in "+-" else text
 
 
-def told(data: Any, source: str) -> Any:
+def told(data: Any, file: str, place: str = "") -> Any:
     """What a record holds, every number in it with its place: runs[0].recipe.batch."""
     if isinstance(data, Mapping):
-        return {key: told(value, f"{source}.{key}") for key, value in data.items()}
+        return {key: told(value, file, f"{place}.{key}".lstrip(".")) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [told(value, f"{source}[{place}]") for place, value in enumerate(data)]
-    return Fact(data, source) if isinstance(data, int | float) and not isinstance(data, bool) else data
+        return [told(value, file, f"{place}[{number}]") for number, value in enumerate(data)]
+    return Fact(data, file, place) if isinstance(data, int | float) and not isinstance(data, bool) else data
 
 
-def layers(network: nn.Module, size: Sequence[int], source: str) -> list[dict[str, Any]]:
+def layers(network: nn.Module, size: Sequence[int], file: str, place: str) -> list[dict[str, Any]]:
     """A row for each part of a network, and one for all of it: name, what it is made of, parameters, multiply_adds.
 
     size: height and width of its input, a picture of three channels. Nothing is computed: only shapes go through.
@@ -80,13 +80,13 @@ def layers(network: nn.Module, size: Sequence[int], source: str) -> list[dict[st
     for name, part in [*network.named_children(), ("", network)]:
         work = sum(counts.get(f"{whole}.{name}" if name else "Global", {}).values()) / 2
         parameters = sum(each.numel() for each in part.parameters())
-        where = f"{source}, built; {name or 'all of it'}"
+        where = f"{place}, built; {name or 'all of it'}"
         rows.append(
             {
                 "name": name,
                 "what": in_words(part) if name else whole,
-                "parameters": Fact(parameters, f"{where}: parameters counted"),
-                "multiply_adds": Fact(work / 1e9, f"{where}: multiply-adds counted at {size[0]} x {size[1]}", 2),
+                "parameters": Fact(parameters, file, f"{where}: parameters"),
+                "multiply_adds": Fact(work / 1e9, file, f"{where}: multiply-adds at {size[0]} x {size[1]}", 2),
             }
         )
     return rows
@@ -121,7 +121,7 @@ def rows(table: pd.DataFrame, file: str, keys: Sequence[str]) -> list[dict[str, 
         place = ", ".join(f"{key}={row[key]}" for key in keys)
         found.append(
             {
-                name: Fact(value, f"{file}: {name} where {place}", DIGITS.get(name), "gain" in name)
+                name: Fact(value, file, f"{name} where {place}", DIGITS.get(name), "gain" in name)
                 if isinstance(value, int | float)
                 else value
                 for name, value in row.items()
@@ -138,7 +138,7 @@ def networks(record: Record, file: str) -> list[dict[str, Any]]:
         made, scale = recipe["generator"], recipe["scale"]
         if str(made) not in found:
             size = round(720 / scale), round(1280 / scale)
-            parts = layers(build_generator(made, record.folder), size, f"{file}: recipe.generator of {system}")
+            parts = layers(build_generator(made, record.folder), size, file, f"recipe.generator of {system}")
             found[str(made)] = {"systems": [], "made": made, "scale": f"{scale}", "rows": parts}
         found[str(made)]["systems"].append(system)
     return list(found.values())
