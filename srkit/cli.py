@@ -231,9 +231,7 @@ def upscale(
     scale: Annotated[
         int | None, Option(min=1, metavar="S", help="2, 3, 4 or 8 (default: the recipe's, or the file's own)")
     ] = None,
-    alpha: Annotated[
-        float | None, Option(metavar="A", help="between the PSNR weights, 0, and the GAN weights, 1")
-    ] = None,
+    alpha: Annotated[float | None, Option(metavar="A", help="from the PSNR weights, 0, to the GAN weights, 1")] = None,
     sharpen: Annotated[float, Option(metavar="X", help="amount of unsharp mask")] = 0.0,
     ensemble: Annotated[
         bool, Option("--ensemble", help="the mean over eight flips and turns: better, and slow")
@@ -283,6 +281,7 @@ def study(
     device: Device = None,
     runs: NewRuns = None,
     figures: Annotated[Path | None, Option(metavar="DIR", help="default: figures/STUDY")] = None,
+    one: Annotated[str | None, Option(metavar="RUN", hidden=True)] = None,  # what a worker process is started for
 ) -> None:
     """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
 

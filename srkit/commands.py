@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from srkit.course.commands import course, doctor, kaggle
 from srkit.files import SrkitError
 from srkit.paths import home
+from srkit.study.commands import study
+from srkit.thesis.commands import thesis
 
-__all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "thesis", "train", "upscale"]
+__all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "thesis", "train"]
+__all__ += ["upscale"]
 
 
 def check(options: SimpleNamespace) -> int:
@@ -18,45 +21,6 @@ def check(options: SimpleNamespace) -> int:
     for each in findings:
         print(f"{each.state:4}  {each.check:22} {each.found}")
     return int(any(each.state == FAIL for each in findings))
-
-
-def study(options: SimpleNamespace) -> int:
-    from srkit.study.__main__ import run, show_status
-    from srkit.study.report import redraw
-
-    file, runs = options.file, options.runs
-    if options.action == "status":
-        return show_status(file, runs)
-    if options.action == "figures":
-        print(*redraw(file, options.figures), sep="\n")
-        return 0
-    return run(file, options.workers, options.part, options.device, runs, options.figures, options.slurm)
-
-
-def thesis(options: SimpleNamespace) -> None:
-    import shlex
-
-    from srkit.data.sources import find_images
-    from srkit.metrics import lpips_judge
-    from srkit.thesis import write_chapter
-
-    names = ("figures", "votes", "watts", "language", "slides")
-    more = {name: getattr(options, name) for name in names} | {"columns": int(options.columns)}
-    images = find_images(options.images)[0] if options.images else []
-    if options.images and not images:
-        raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    paths, warned = write_chapter(
-        options.what,
-        options.out,
-        images=images,
-        looked_at=options.looked_at or (),
-        lpips=False if options.no_lpips or not images else lpips_judge(),
-        command=shlex.join(["srkit", *sys.argv[1:]]),
-        **more,
-    )
-    for warning in warned:
-        print(f"srkit: {warning}", file=sys.stderr)
-    print(f"{len(paths)} files; {paths[0].parent.parent / 'main.tex'} is yours, what lies in generated/ is made anew.")
 
 
 def export(options: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from srkit.apps.rating import REFERENCE
 from srkit.evaluation import evaluate, places
-from srkit.figures import WIDTH, busiest, colours, compare, save_figure, show_grid, show_picture, styled
+from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled, system_colours
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, read_image
@@ -26,6 +26,7 @@ from srkit.scoring import Method, bicubic, enlarge, judged, lpips_squeeze, lr_of
 
 HR = "HR\n\n"  # its title, as high as those with scores
 SHOWN = ["psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid"]  # of the scores, in the table of a figure
+DISTANCES = {"lpips": "LPIPS, lower is better", "lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
 Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its networks by phase, in order
 
 
@@ -178,27 +179,24 @@ def crops_to_rate(
 
 
 @styled
-def perception_distortion(table: pd.DataFrame, of_system: Mapping[str, str] | None = None) -> Figure:
+def perception_distortion(table: pd.DataFrame, colours: Mapping[str, str] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
-    table: `score_systems`' rows or their means. of_system: colours that systems have in other figures. An arrow leads
-    from a system's first phase to its second.
+    table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
     """
-    distance, label = "lpips", "LPIPS, lower is better"
-    if table["lpips"].isna().all():
-        distance, label = "lpips_squeeze", "LPIPS (SqueezeNet), lower is better"
+    distance = "lpips_squeeze" if table["lpips"].isna().all() else "lpips"
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
-    of_system = colours(table["system"].unique()) | dict(of_system or {})
+    colours = colours or system_colours(table["system"].unique())
     for axis, (scale, part) in zip(axes.flat, scales, strict=True):
         for system, rows in part.groupby("system", sort=False):
             points = rows[["psnr_y", distance]].to_numpy()
-            axis.plot(*points[:1].T, "o", color=of_system[system], label=system)
-            axis.plot(*points[1:].T, "^", color=of_system[system])
+            axis.plot(*points[:1].T, "o", color=colours[system], label=system)
+            axis.plot(*points[1:].T, "^", color=colours[system])
             for tail, tip in pairwise(points):
-                axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": of_system[system], "shrinkB": 4})
-        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
+                axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
+        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=DISTANCES[distance])
         axis.margins(0.12)
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)
     return figure
@@ -225,13 +223,10 @@ def between_phases(
     grid = figure.add_gridspec(2, len(crops), height_ratios=(1, 1.4))
     for place, (title, crop) in enumerate(crops.items()):
         show_picture(figure.add_subplot(grid[0, place]), crop, title)
-    distance = (
-        {"lpips": "LPIPS, lower is better"} if lpips else {"lpips_squeeze": "LPIPS (SqueezeNet), lower is better"}
-    )
-    shown = {"psnr_y": "PSNR-Y (dB)"} | distance
+    distance = "lpips" if lpips else "lpips_squeeze"
+    shown = {"psnr_y": "PSNR-Y (dB)", distance: DISTANCES[distance]}
     for place, (column, label) in enumerate(shown.items()):
-        half = len(crops) // len(shown)
-        axis = figure.add_subplot(grid[1, place * half : (place + 1) * half])
+        axis = figure.add_subplot(grid[1, 3 * place : 3 * place + 3])
         axis.plot(table["alpha"], table[column], "o-", color=f"C{place}")
         axis.set(xlabel="alpha", title=label if len(phases) > 1 else f"{label}: one phase, nothing to mix")
         if len(phases) == 1:

@@ -36,7 +36,7 @@ def use_style() -> None:
     matplotlib.rcParams.update(STYLE)
 
 
-def colours(systems: Iterable[str]) -> dict[str, str]:
+def system_colours(systems: Iterable[str]) -> dict[str, str]:
     """A colour for each system, told apart by colour-blind readers: a recipe's is the same in every figure.
 
     Systems of other names get, in their order, the recipes' that are not among them, then darker ones.

@@ -115,7 +115,7 @@ class Run:
             )
         before, now = self.config, json.loads(json.dumps(config))
         for what in ("recipe", "profile", "seed", "data", "perceptual_weights"):
-            theirs, mine = _what_matters(before.get(what)), _what_matters(now[what])
+            theirs, mine = what_matters(before.get(what)), what_matters(now[what])
             if theirs != mine:
                 changed = what
                 if what == "recipe":
@@ -259,13 +259,13 @@ def find_runs(runs: Path | str) -> list[Run]:
     return found
 
 
-def _what_matters(record: Any) -> Any:
+def what_matters(record: Any) -> Any:
     """What a record says of the result: not a recipe's words, nor where a part of one's own lies and reads like."""
     if isinstance(record, dict):
         words = {"from", *(WORDS if "generator" in record else ())}
         said = {key: value for key, value in record.items() if value is not None and value is not False}
-        return {key: _what_matters(value) for key, value in said.items() if key not in words}
-    return [_what_matters(each) for each in record] if isinstance(record, list) else record
+        return {key: what_matters(value) for key, value in said.items() if key not in words}
+    return [what_matters(each) for each in record] if isinstance(record, list) else record
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,11 @@ SHOWN = {
     "lpips_squeeze": ("LPIPS-squeeze", 3, -1),
     "grid": ("grid (levels)", 2, -1),
 }
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": r"\textendash{}"}
-TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"<": "$<$", ">": "$>$", "±": r"$\pm$", '"': r"\textquotedbl{}"}
-TEX |= {"`": r"\textasciigrave{}", "[": "{[}", "]": "{]}"}
-SET = 0x17F, "–—‘’“”…€"  # the last of Latin, and what pdflatex sets besides
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
+TEX |= {"–": r"\textendash{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}"}
+TEX |= {"±": r"$\pm$"} | {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"<": "$<$", ">": "$>$"}
+LATIN, MORE = 0x17F, "–—‘’“”…€"  # the last letter, and what pdflatex sets besides
+BEST, SECOND = "**{}**", "<u>{}</u>"  # as Markdown shows them
 
 
 def protocol(scale: object) -> str:
@@ -69,28 +70,35 @@ def _distance_from_zero(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def paired_tests(
-    rows: pd.DataFrame, against: str = "bicubic", column: str = "psnr_y", holm: bool = True
+    rows: pd.DataFrame,
+    against: str | Mapping[str, str] = "bicubic",
+    column: str = "psnr_y",
+    holm: bool = True,
+    keys: tuple[str, str, str] = ("set", "scale", "method"),
 ) -> pd.DataFrame:
     """Each method of `evaluate`'s rows against one of them, on the same pictures; by set and scale.
 
     A picture that was scored several times, as by runs of several seeds, counts once, with its mean: pictures, and not
-    seeds, are what is drawn. Columns: set, scale, method, images, gain (the mean difference, `column` less that of
-    `against`) with gain_low and gain_high, p of `paired_test`, and with `holm` p_holm: p as it stands after Holm's
+    seeds, are what is drawn. against: one method for all, or each one's own by name. keys: the columns that say which
+    scores are comparable, and whose they are. Columns: the keys, images, gain (the mean difference, `column` less that
+    of `against`) with gain_low and gain_high, p of `paired_test`, and with `holm` p_holm: p as it stands after Holm's
     correction (1979, Scandinavian Journal of Statistics 6(2)) for all the comparisons that are returned.
-    Raises SrkitError where `against` is not among the methods.
+    Raises SrkitError where `against` is one method, and not among those of the rows.
     """
     lines = []
-    for (name, scale), group in rows.groupby(["set", "scale"], sort=False):
-        each = group.pivot_table(column, "image", "method", sort=False)
-        for method in [m for m in each if m != against and against in each]:
-            both = each[[method, against]].dropna()
-            gain = both[method] - both[against]
-            low, high = interval(gain)
-            line = {"set": name, "scale": scale, "method": method, "images": len(both), "gain": gain.mean()}
-            lines.append(line | {"gain_low": low, "gain_high": high, "p": paired_test(*both.to_numpy().T)})
-    if not lines:
-        raise SrkitError(f"nothing stands beside {against}: the rows hold {', '.join(rows['method'].unique())}.")
-    table = pd.DataFrame(lines)
+    for group_keys, group in rows.groupby([*keys[:2]], sort=False):
+        each = group.pivot_table(column, "image", keys[2], sort=False)
+        for method in each:
+            other = against if isinstance(against, str) else against.get(method, method)
+            if other == method or other not in each:
+                continue
+            both = each[[method, other]].dropna()
+            gain = both[method] - both[other]
+            line = (*group_keys, method, len(both), gain.mean(), *interval(gain), paired_test(*both.to_numpy().T))
+            lines.append(line)
+    if not lines and isinstance(against, str):
+        raise SrkitError(f"nothing stands beside {against}: the rows hold {', '.join(rows[keys[2]].unique())}.")
+    table = pd.DataFrame(lines, columns=[*keys, "images", "gain", "gain_low", "gain_high", "p"])
     return table.assign(p_holm=holm_corrected(table["p"])) if holm else table
 
 
@@ -100,12 +108,9 @@ def holm_corrected(p: Sequence[float]) -> np.ndarray:
     never smaller than one before it, and at most 1. Below 0.05 there, the chance that any one of them is a false alarm
     is below 0.05. NaN stays, and does not count.
     """
-    p = np.asarray(p, float)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    corrected = np.full(len(p), np.nan)
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
-    return corrected
+    p = pd.Series(np.asarray(p, float))
+    known = p.dropna().sort_values()
+    return (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1).reindex(p.index).to_numpy()
 
 
 def results(rows: pd.DataFrame, baseline: str = "bicubic") -> pd.DataFrame:
@@ -131,20 +136,30 @@ def results(rows: pd.DataFrame, baseline: str = "bicubic") -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """`results` as a Markdown table: best in bold, second underlined, intervals behind."""
-    table = table.map(lambda x: " ".join(x.replace("|", "\\|").split()) if isinstance(x, str) else x)
-    cells = _cells(table, "**{}**", "<u>{}</u>", list(SHOWN))
-    lines = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return as_markdown(_cells(table, list(SHOWN)))
 
 
 def latex(table: pd.DataFrame, caption: str, label: str = "tab:results") -> str:
     """`results` as a LaTeX table: best in bold, second underlined, intervals behind. Wants booktabs."""
     columns = ["psnr_y", "ssim_y", "lpips" if "lpips" in table and table["lpips"].notna().any() else "lpips_squeeze"]
-    table = table.map(lambda x: tex(x) if isinstance(x, str) else x)
-    cells = _cells(table, r"\textbf{{{}}}", r"\underline{{{}}}", columns).rename(columns=tex)
-    style = cells.style.hide(axis="index")
-    text = style.to_latex(
-        column_format=f"lr{'l' * (cells.shape[1] - 2)}",
+    return as_latex(_cells(table, columns), caption, label)
+
+
+def as_markdown(cells: pd.DataFrame) -> str:
+    """A table of texts as Markdown; a | within one is escaped."""
+    cells = cells.map(lambda text: " ".join(text.replace("|", "\\|").split()))
+    lines = [list(cells), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
+    """A table of texts as LaTeX, with what `scores_as_text` marks in them. Wants booktabs."""
+    cells = cells.map(tex).rename(columns=tex)
+    for mark, command in ((BEST, "textbf"), (SECOND, "underline")):
+        begin, end = (re.escape(tex(each)) for each in mark.split("{}"))
+        cells = cells.replace(rf"{begin}([\d.]+){end}", rf"\\{command}{{\1}}", regex=True)
+    text = cells.style.hide(axis="index").to_latex(
+        column_format="l" * cells.shape[1],
         hrules=True,
         caption=tex(caption),
         label=label,
@@ -213,40 +228,43 @@ def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made:
 def tex(text: str) -> str:
     """Text in which LaTeX finds no command, and nothing that pdflatex cannot set: other scripts stand as [U+4E2D]."""
     words = " ".join(unicodedata.normalize("NFC", text).split())
-    signs = (TEX.get(x, x) if x.isprintable() and (x in TEX or ord(x) <= SET[0] or x in SET[1]) else _code(x) for x in words)
+    known = {x: x.isprintable() and (x in TEX or ord(x) <= LATIN or x in MORE) for x in set(words)}
+    signs = (TEX.get(x, x) if known[x] else f"{{[}}U+{ord(x):04X}{{]}}" for x in words)
     return re.sub("-(?=-)", "-{}", "".join(signs))
 
 
-def _code(sign: str) -> str:
-    return f"{{[}}U+{ord(sign):04X}{{]}}"
+def scores_as_text(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """Means as text under the titles of SHOWN: rounded, the best and the second best of each group `by` marked.
 
-
-def _cells(table: pd.DataFrame, bold: str, under: str, columns: Sequence[str]) -> pd.DataFrame:
-    """The table as text: rounded, its best and second best of each set and scale marked, intervals in brackets."""
-    cells = {"set": table["set"], "scale": "x" + table["scale"].astype(str), "method": table["method"]}
+    Behind a mean stands what the table has of its spread: [COLUMN_low, COLUMN_high], or ± COLUMN_std. Columns without
+    a number are left out.
+    """
+    cells = {}
     for column in [c for c in columns if c in table and table[c].notna().any()]:
         title, digits, sign = SHOWN[column]
-        better = (sign * table[column].round(digits)).groupby([table["set"], table["scale"]])
-        ranks = better.rank(ascending=False, method="dense")
-        cells[title] = [
-            _cell(value, low, high, digits, {1: bold, 2: under}.get(rank, "{}"))
-            for value, low, high, rank in zip(
-                *(table[column + end] for end in ("", "_low", "_high")), ranks, strict=True
-            )
-        ]
-    if "p" in table:
-        less = "$<$0.001" if "text" in bold else "<0.001"
-        shown = table["p_holm"] if _several(table) else table["p"]
-        cells["p"] = ["–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else less for p in shown]
-    return pd.DataFrame(cells)
+        ranks = (sign * table[column].round(digits)).groupby([table[key] for key in by]).rank("dense", ascending=False)
+        texts = table[column].map(f"{{:.{digits}f}}".format)
+        texts = [{1: BEST, 2: SECOND}.get(rank, "{}").format(text) for rank, text in zip(ranks, texts, strict=True)]
+        behind = {f"{column}_std": " ± {}", f"{column}_low": " [{}", f"{column}_high": ", {}]"}
+        for name in [name for name in behind if name in table]:
+            more = ["" if np.isnan(x) else behind[name].format(f"{x:.{digits}f}") for x in table[name]]
+            texts = [text + end for text, end in zip(texts, more, strict=True)]
+        cells[title] = pd.Series(texts, table.index).where(table[column].notna(), "–")
+    return pd.DataFrame(cells, index=table.index)
+
+
+def p_as_text(p: float) -> str:
+    """0.012, <0.001, or – where there is none."""
+    return "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def _cells(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """`results` as text."""
+    names = table[["set", "scale", "method"]].assign(scale="x" + table["scale"].astype(str))
+    cells = names.join(scores_as_text(table, columns, ["set", "scale"]))
+    return cells.assign(p=table["p_holm" if _several(table) else "p"].map(p_as_text)) if "p" in table else cells
 
 
 def _several(table: pd.DataFrame) -> bool:
     """Whether a table of results makes more than one comparison, so that p is to be corrected for their number."""
     return table["p"].notna().sum() > 1
-
-
-def _cell(value: float, low: float, high: float, digits: int, mark: str) -> str:
-    if np.isnan(value):
-        return "–"
-    return mark.format(f"{value:.{digits}f}") + ("" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")

@@ -10,7 +10,6 @@ into DIR/runs-N.tar of at most 15 MB; `tar -xf` below runs/ puts it where `srkit
 """
 
 import argparse
-import csv
 import io
 import multiprocessing as mp
 import os
@@ -68,54 +67,38 @@ def _planned(files: list[Path]) -> list:
 
 
 def _prepare(planned: list) -> None:
-    """Decode and degrade the photographs once for all processes, on all cores."""
-    from srkit import dataset
+    """Decode and degrade the photographs once for all processes: each way to make LR in a process of its own."""
     from srkit.data.sources import find_photographs
+    from srkit.degradations import BICUBIC
+
+    found, work = {}, {}
+    for _, _, run in planned:
+        recipe, study = run.recipe, run.study
+        if not getattr(recipe.degradation, "fresh", False):
+            seed = 0 if recipe.degradation == BICUBIC else run.seed  # any seed's are the same
+            if study.file not in found:
+                found[study.file] = find_photographs(study.photographs)
+                _decoded(found[study.file])
+            photographs = found[study.file]
+            key = photographs.fingerprint, recipe.scale, repr(recipe.degradation), seed
+            work.setdefault(key, (photographs, recipe.scale, recipe.crop, recipe.degradation, seed))
+    with ProcessPoolExecutor(mp_context=mp.get_context("spawn")) as pool:
+        list(pool.map(_degraded, *zip(*work.values(), strict=True)))
+
+
+def _decoded(photographs) -> tuple:
+    from srkit import dataset
     from srkit.paths import home
 
-    dataset.LARGE, seen = 0, set()
-    with ProcessPoolExecutor(mp_context=mp.get_context("spawn")) as pool:
-        for _, _, run in planned:
-            recipe = run.recipe
-            seed = 0 if repr(recipe.degradation) == "Bicubic()" else run.seed
-            key = (run.study.data, run.study.without, recipe.scale, repr(recipe.degradation), seed)
-            if key in seen or getattr(recipe.degradation, "fresh", False):
-                continue
-            seen.add(key)
-            photographs = find_photographs(run.study.photographs)
-            work = [(path, recipe.degradation, recipe.scale, seed + n) for n, path in enumerate(photographs.train)]
-            small = pool.map(_degraded, *zip(*work, strict=True), chunksize=8)
-            images, kept = dataset.decode_all(photographs, home() / "data" / "cache")
-            dataset.Patches(images, recipe.scale, recipe.crop, _Made(recipe.degradation, small), seed, kept)
+    dataset.LARGE = 0  # even a small set is kept in files
+    return dataset.decode_all(photographs, home() / "data" / "cache")
 
 
-def _degraded(path: Path, degradation, scale: int, seed: int):
-    import torch
+def _degraded(photographs, scale: int, crop: int, degradation, seed: int) -> None:
+    from srkit.dataset import Patches
 
-    from srkit.images import crop_to_multiple, read_image, to_tensor
-
-    torch.set_num_threads(1)
-    return degradation(to_tensor(crop_to_multiple(read_image(path), scale)), scale, seed).numpy()
-
-
-class _Made:
-    """Stands for a degradation whose answers are there already, in order."""
-
-    def __init__(self, degradation, answers):
-        self.name, self.answers = repr(degradation), iter(answers)
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def __eq__(self, other: object) -> bool:
-        return repr(other) == self.name
-
-    __hash__ = None
-
-    def __call__(self, hr, scale: int, seed: int = 0):
-        import torch
-
-        return torch.from_numpy(next(self.answers))
+    images, kept = _decoded(photographs)  # from the file, now
+    Patches(images, scale, crop, degradation, seed, kept, photographs.lr, photographs.white)
 
 
 def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
@@ -150,7 +133,8 @@ def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
         done.add(busy.pop(job))
         send()
         print(f"{time.monotonic() - until:6.0f} s {said}", flush=True)
-        _note(options.out / "scores.csv", rows)
+        if rows:
+            _note(options.out / "scores.csv", rows)
         if folder:
             _pack(Path(folder), options.out)
     for _ in workers:
@@ -197,28 +181,24 @@ def _in_short(row: dict) -> str:
 
 def _judge(run, photographs, made_by, device: str) -> list[dict]:
     """A row a phase: means on the validation photographs, the middle 256 pixels of each."""
-    import numpy as np
+    import pandas as pd
     import torch
 
     from srkit.dataset import checked_validation
-    from srkit.evaluation import enlarge, super_resolve
-    from srkit.metrics import grid, lpips_judge, psnr_y, ssim_y
+    from srkit.evaluation import enlarge
+    from srkit.metrics import grid, lpips_judge
+    from srkit.scoring import judged
 
     pairs = checked_validation(photographs, run.scale, len(photographs.valid), 256, made_by)
-    judges = {"lpips": lpips_judge(device), "lpips_squeeze": lpips_judge(device, network="squeeze")}
-    rows = []
+    lpips, rows = lpips_judge(device), []
+    columns = ("psnr_y", "ssim_y", "lpips", "lpips_squeeze", "grid")
     for phase in run.phases:
         network, scores = run.generator(phase).to(device), []
         for hr, lr in pairs:
-            sr = super_resolve(network, lr)
-            difference = sr.astype(float) - hr
-            scores.append(
-                {"psnr_y": psnr_y(sr, hr, run.scale), "ssim_y": ssim_y(sr, hr, run.scale), "grid": grid(sr, hr)}
-                | {"grid_bicubic": grid(enlarge(lr, run.scale), hr)}
-                | {name: judge(sr, hr, run.scale) if judge else np.nan for name, judge in judges.items()}
-                | {name: difference[..., at].mean() for at, name in enumerate(("red", "green", "blue"))}
-            )
-        row = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+            sr, found = judged(network, hr, run.scale, lpips, lr, columns)
+            colours = dict(zip(("red", "green", "blue"), (sr.astype(float) - hr).mean(axis=(0, 1)), strict=True))
+            scores.append(found | {"grid_bicubic": grid(enlarge(lr, run.scale), hr)} | colours)
+        row = pd.DataFrame(scores).drop(columns="seconds").mean().to_dict()
         row["colour"] = max(abs(row[name]) for name in ("red", "green", "blue"))
         steps = int(run.history().query("phase == @phase")["step"].max())
         rows.append({"run": run.folder.name, "phase": phase, "step": steps, "seconds": run.config["seconds"]} | row)
@@ -228,14 +208,9 @@ def _judge(run, photographs, made_by, device: str) -> list[dict]:
 
 
 def _note(path: Path, rows: list[dict]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        for row in rows:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-                new = False
-            writer.writerow({name: f"{v:.5g}" if isinstance(v, float) else v for name, v in row.items()})
+    import pandas as pd
+
+    pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.5g")
 
 
 def _pack(folder: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from srkit.comparison import perception_distortion
-from srkit.figures import WIDTH, colours, loss_curves, save_figure, show_grid, styled
+from srkit.figures import WIDTH, loss_curves, save_figure, show_grid, styled, system_colours
 from srkit.images import read_image
 from srkit.study.record import OWN, SCORES, Record
 from srkit.study.tables import last_phases, made
@@ -22,14 +22,14 @@ def draw_study(record: Record) -> list[Path]:
     for name, systems in groups(record).items():
         end = f"-{name}" if name else ""
         for what, draw in (("plane", draw_plane), ("curves", draw_curves), ("losses", draw_losses)):
-            paths += _save(record, f"{what}{end}", systems, *draw(record, systems))
+            paths += save(record, f"{what}{end}", systems, *draw(record, systems))
         for place in record.study["crops"]:
-            paths += _save(record, f"crops-{place['folder']}{end}", systems, *draw_crops(record, systems, place))
+            paths += save(record, f"crops-{place['folder']}{end}", systems, *draw_crops(record, systems, place))
     for system in record.systems:
         history = record.histories[record.histories["system"] == system]
         history = history[history["seed"] == history["seed"].min()]
         text = f"Losses and validation of {system}, seed {history['seed'].min()}, thinned."
-        paths += _save(record, f"history-{system}", [system], loss_curves(history), history, text)
+        paths += save(record, f"history-{system}", [system], loss_curves(history), history, text)
     return paths
 
 
@@ -55,7 +55,7 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     table = table[table["scale"].isin(scales)]
     text = f"Means over the {rows['image'].nunique()} pictures of {', '.join(record.study['tests'])}, bicubic LR."
     text += " A dot is a first phase, a triangle the second that went on from it."
-    return perception_distortion(table, colours(record.systems)), table, text
+    return perception_distortion(table, _colours(record)), table, text
 
 
 @styled
@@ -71,9 +71,9 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     phases = [phase for phase in ("psnr", "gan") if phase in set(table["phase"])]
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
-    lines, of_system = {}, colours(record.systems)
+    lines, colours = {}, _colours(record)
     for system in systems:
-        colour = of_system[system]
+        colour = colours[system]
         place = tasks.index(record.run(system)["task"])
         own = table[table["system"] == system]
         for axis, phase in zip(axes[place], phases, strict=True):
@@ -138,23 +138,16 @@ def losses_by_epoch(record: Record, system: str) -> pd.DataFrame:
     run = record.run(system)
     history = record.histories
     history = history[(history["system"] == system) & (history["seed"] == run["seed"])]
-    weights = {
-        (phase["name"], TERMS.get(loss["name"], "adversarial")): loss["weight"]
-        for phase in run["recipe"]["phases"]
-        for loss in phase["losses"]
-    }
     total = pd.Series(0.0, history.index)
-    for (phase, term), weight in weights.items():
-        total += weight * history[term].where(history["phase"] == phase, 0)
+    for phase, weights in run["loss_weights"].items():
+        whole = (history[list(weights)] * pd.Series(weights)).sum(axis=1, skipna=False)
+        total += whole.where(history["phase"] == phase, 0)
     epoch = history["step"] * run["recipe"]["batch"] / run["data"]["train"]
     wide = pd.DataFrame({"phase": history["phase"], "epoch": epoch, "generator": total})
     wide["discriminator"] = history["discriminator"]
     whole = np.ceil(wide["epoch"])
     by = [wide["phase"], (whole if whole.nunique() > 20 else history["step"]).rename("by")]
     return wide.groupby(by, sort=False).mean().reset_index(level=0).assign(system=system)
-
-
-TERMS = {"Pixel": "pixel", "Perceptual": "perceptual", "LPIPS": "perceptual", "Checkerboard": "checkerboard"}
 
 
 def draw_crops(record: Record, systems: list[str], place: dict, own: bool = False) -> tuple[Figure, pd.DataFrame, str]:
@@ -200,7 +193,13 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     return figure, pd.DataFrame(lines), text
 
 
-def _save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
+def _colours(record: Record) -> dict[str, str]:
+    """The same colour for a system in every figure of its study."""
+    return system_colours(record.systems)
+
+
+def save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
+    """Write one of a study's figures, with what made it; the paths."""
     paths = save_figure(figure, name, table, record.folder, f"{text} {made(record, systems)}")
     plt.close(figure)
     return paths

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 
-from srkit.figures import save_figure
 from srkit.files import replacing
-from srkit.study.figures import draw_crops
+from srkit.study.figures import draw_crops, save
 from srkit.study.record import Record
-from srkit.study.tables import as_markdown, cells, common_table, made, own_table
+from srkit.study.tables import cells, common_table, made, own_table
+from srkit.tables import as_markdown
 
 NOT_COMPARABLE = (
     "It was measured on that page's own pictures, with its own way from a picture to a number; neither the pictures nor"
@@ -30,8 +29,9 @@ def system_page(record: Record, system: str) -> str:
     """
     run = record.run(system)
     recipe = run["recipe"]
-    own = cells(own_table(record), "{}")
-    common = cells(common_table(record), "**{}**")
+    own, common = own_table(record), common_table(record)
+    own = own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]
+    common = common[common["task"].str.startswith(f"x{recipe['scale']},")]
     parts = [
         f"# {system}\n\n",
         f"{recipe['about'][:1].upper()}{recipe['about'][1:]}. From {recipe['cite']}.\n\n",
@@ -42,10 +42,10 @@ def system_page(record: Record, system: str) -> str:
         f" after the first phase of {run['first_phase_from']}" if run["first_phase_from"] else "",
         f".{' Its history shows: ' * bool(run['health'])}{'; '.join(run['health'])}.\n\n".replace("..", "."),
         f"## Its own task: {run['task']}\n\n",
-        as_markdown(own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]),
+        as_markdown(cells(own)),
         "\n## Its row in the common table\n\n",
         "On the papers' bicubic LR, beside all systems of the same scale.\n\n",
-        as_markdown(common[common["task"].str.startswith(f"x{recipe['scale']},")]),
+        as_markdown(cells(common)),
         f"\n{made(record)}\n",
         f"\n## How it went\n\n![losses by step](../history-{system}.png)\n",
         "\n## What it makes of the same squares\n\n",
@@ -84,10 +84,8 @@ def write_pages(record: Record) -> list[Path]:
     for system in record.systems:
         own = not record.run(system)["task"].endswith(", bicubic")
         for place in record.study["crops"]:
-            figure, table, text = draw_crops(record, [system], place, own)
             name = f"crops-of-{system}-{place['folder']}"
-            paths += save_figure(figure, name, table, record.folder, f"{text} {made(record, [system])}")
-            plt.close(figure)
+            paths += save(record, name, [system], *draw_crops(record, [system], place, own))
         paths.append(record.folder / "pages" / f"{system}.md")
         with replacing(paths[-1]) as beside:
             beside.write_text(system_page(record, system), encoding="utf-8")

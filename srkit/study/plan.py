@@ -1,6 +1,5 @@
 """What a study means: its entries, the runs they stand for, and how one of those is trained."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,12 +17,11 @@ from srkit.files import SrkitError
 from srkit.profiles import Profile, fit
 from srkit.recipes import Recipe
 from srkit.records import describe
-from srkit.runs import FIRST_PHASE, Run, run_folder
+from srkit.runs import FIRST_PHASE, WORDS, Run, run_folder, what_matters
 from srkit.study.variants import vary
 from srkit.training import train
 
 HOW = ("name", "about", "perceptual_weights", "compile", "log_every", "validate_every", "validate_on")  # no limits
-TEXTS = ("about", "cite", "reported")  # of a recipe: they change no weight
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,11 @@ class Planned:
     def first_phase(self) -> str:
         described = describe(self.recipe)
         same = [described[name] for name in FIRST_PHASE] + [described["phases"][0], self.profile.name, self.seed]
-        return _digest(same)
+        return json.dumps(same)
 
-    @property
-    def first_weights(self) -> str:
-        """The file, in the run's folder, that is there when its first phase is done."""
-        return Run(self.folder).weights(self.recipe.phases[0].name).name
+    def first_weights(self, runs: Path) -> Path:
+        """The file that is there when its first phase is done."""
+        return Run(runs / self.folder).weights(self.recipe.phases[0].name)
 
     @property
     def steps(self) -> int:
@@ -90,9 +87,7 @@ class Entry:
     def essence(self) -> tuple[Any, ...]:
         """What makes it train as it does: two entries that agree in it are the same."""
         recipe, profile = self.built
-        told = {
-            name: each for name, each in describe(recipe).items() if name not in ("name", "about", "cite", "reported")
-        }
+        told = {name: each for name, each in describe(recipe).items() if name not in ("name", *WORDS)}
         return told, replace(profile, name="")
 
 
@@ -136,9 +131,14 @@ class Study:
         return name if name == "starter" or name in NAMED else (self.file.parent / Path(name).expanduser()).resolve()
 
     @property
+    def places(self) -> list[str | Path]:
+        """The sets' names and the folders that hold the photographs."""
+        return [self.place(name) for name in ((self.data,) if isinstance(self.data, str) else self.data)]
+
+    @property
     def data_name(self) -> str:
         """What runs call their photographs: the set, the folder, or the folder that the listed ones share."""
-        several = [self.place(self.data)] if isinstance(self.data, str) else [*map(self.place, self.data)]
+        several = self.places
         if all(isinstance(each, Path) for each in several):
             return os.path.basename(os.path.commonpath(several))
         return "-".join(each if isinstance(each, str) else each.name for each in several)
@@ -146,13 +146,11 @@ class Study:
     @cached_property
     def photographs(self) -> Photographs | str | Path:
         """The photographs to train and validate on, as `train` takes them. SrkitError where they are not there."""
-        names = (self.data,) if isinstance(self.data, str) else self.data
-        if len(names) == 1 and not (self.without or self.valid or self.min_side):
-            return self.place(names[0])
-        places = [self.place(name) for name in names]
-        small = [path for path in all_photographs(places) if self._too_small(path)] if self.min_side else []
-        found = find_photographs(places, without=[*self.without, *small], valid=self.valid)
-        return replace(found, name=self.data_name)
+        if len(self.places) == 1 and not (self.without or self.valid or self.min_side):
+            return self.places[0]
+        small = [path for path in all_photographs(self.places) if self._too_small(path)] if self.min_side else []
+        chosen = {"without": [*self.without, *small], "valid": self.valid, "white": self.options.get("white")}
+        return replace(find_photographs(self.places, **chosen), name=self.data_name)
 
     def _too_small(self, path: Path) -> bool:
         with Image.open(path) as picture:
@@ -188,9 +186,5 @@ def is_trained(planned: Planned, run: Run) -> bool:
     if not run.done:
         return False
     config, mine = run.config, json.loads(json.dumps(describe(planned.recipe)))
-    alike = all(mine.get(name) == each for name, each in config["recipe"].items() if name not in TEXTS)
-    return alike and config["profile"] == planned.profile.name and config["data"]["name"] == planned.study.data_name
-
-
-def _digest(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    named = config["profile"] == planned.profile.name and config["data"]["name"] == planned.study.data_name
+    return named and what_matters(config["recipe"]) == what_matters(mine)

@@ -1,11 +1,10 @@
 """Reads a study's file, and refuses with the line whatever in it cannot be run as it stands."""
 
-import importlib.util
 import inspect
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,12 @@ from srkit.study.plan import Entry, Study
 from srkit.study.variants import degradation, known, native, suited, update
 from srkit.training import train
 
-OURS = (
-    "scale",
-    "crop",
-    "batch",
-    "perceptual_weights",
-    "cache",
-    "runs",
-    "resume",
-    "force",
-    "device",
-    "max_minutes",
-    "on_log",
-)  # not a study's to say
-OPTIONS = {
-    name: each.annotation
-    for name, each in inspect.signature(train).parameters.items()
-    if each.kind is each.KEYWORD_ONLY and name not in OURS
-}
-STUDY = {"name": str, "about": str, "profile": str, "data": str | tuple[str, ...], "without": tuple[str, ...]}
-STUDY |= {"valid": tuple[str, ...], "min_side": int, "seeds": tuple[int, ...], "tests": tuple[str, ...]}
-STUDY |= {"against": str, "crops": tuple[str, ...], "threads": int} | OPTIONS
-ENTRY = {
-    "name": str,
-    "about": str,
-    "group": str,
-    "seeds": tuple[int, ...],
-    "profile": dict,
-    "set": dict,
-    "drop": tuple[str, ...],
-}
+OPTIONS = ("accumulate", "white", "precision", "tensorboard")  # of `train`, those that a study may say
+OPTIONS = {name: inspect.signature(train).parameters[name].annotation for name in OPTIONS}
+STUDY = {each.name: each.type for each in fields(Study) if each.name not in ("file", "entries", "options")}
+STUDY |= {"profile": str, "seeds": tuple[int, ...], "valid": str | tuple[str, ...]} | OPTIONS
+ENTRY = {"name": str, "about": str, "group": str, "seeds": tuple[int, ...], "drop": tuple[str, ...]}
+ENTRY |= {"profile": dict, "set": dict}
 SYSTEM = ENTRY | {"recipe": str, "scale": int, "degradation": str | dict, "degradations": tuple[str, ...]}
 VARIANT = ENTRY | {"base": str}
 
@@ -54,16 +29,19 @@ VARIANT = ENTRY | {"base": str}
 def read_study(file: Path | str) -> Study:
     """The study that a file declares. SrkitError, with the line, for whatever in it cannot be run as it stands."""
     file = Path(file)
+    text = _text(file, "a study's file")
     try:
-        text = file.read_text(encoding="utf-8")
         said = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SrkitError(
-            f"{file} does not open as a study's file ({error}): name one like studies/systems.toml."
-        ) from error
     except tomllib.TOMLDecodeError as error:
         raise SrkitError(f"{file.name}: {error}.") from error
     return _Reader(file, text, said).study()
+
+
+def _text(file: Path, what: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SrkitError(f"{file} does not open as {what} ({error}): correct its name, or write it.") from error
 
 
 class _Reader:
@@ -88,7 +66,9 @@ class _Reader:
                 raise SrkitError(f"[study] has no {name}: write {name} = ... below it.")
         _check_name(head["name"])
         find_named("precision", head.get("precision", "fp32"), PRECISIONS)
-        profile = self._profile(head["name"], head.pop("profile"))
+        if isinstance(head.get("valid"), str):
+            head["valid"] = self._listed(head["valid"])
+        profile = self._profile(head.pop("profile"))
         seeds = head.pop("seeds", ())
         for table in self._tables("system", SYSTEM):
             self._systems(table, profile, seeds)
@@ -113,16 +93,20 @@ class _Reader:
                     raise SrkitError(f"this [[{kind}]] has no {name}: write {name} = ... below it.")
             yield checked
 
-    def _profile(self, study: str, name: str) -> Profile:
+    def _profile(self, name: str) -> Profile:
         if name == "smoke":
             raise SrkitError(
                 "profile = 'smoke' proves that code runs, and its numbers mean nothing: take laptop or gpu."
             )
         profile, changes = find_profile(name), self.said.get("profile", {})
         self.at = ("[profile]", 0) if changes else self.at
-        profile = update(profile, {"name": study, **changes} if changes else {}, "a profile")
+        profile = self._changed(profile, changes)
         self.at = ("[study]", 0)
         return profile
+
+    def _changed(self, profile: Profile, changes: Mapping[str, Any]) -> Profile:
+        """A profile with other sizes, which bears the study's name then."""
+        return update(profile, {"name": self.said["study"]["name"], **changes}, "a profile") if changes else profile
 
     def _systems(self, table: dict[str, Any], profile: Profile, seeds: tuple[int, ...]) -> None:
         """A [[system]], once for each of its degradations; the recipe's own keeps the plain name."""
@@ -140,15 +124,13 @@ class _Reader:
 
         What is set of the profile comes before the recipe is fitted to it, all else after.
         """
-        changes = _flat(table.get("set", {}))
-        sizes = {name: value for name, value in changes.items() if name.startswith("profile.")}
-        sizes = table.get("profile", {}) | {name.removeprefix("profile."): value for name, value in sizes.items()}
-        profile = update(entry.profile, {"name": self.said["study"]["name"], **sizes} if sizes else {}, "a profile")
-        changes = {name: value for name, value in changes.items() if not name.startswith("profile.")}
+        changes, sizes = _flat(table.get("set", {})), dict(table.get("profile", {}))
+        for path in [path for path in changes if path.startswith("profile.")]:
+            sizes[path.removeprefix("profile.")] = changes.pop(path)
         entry = replace(
             entry,
             recipe=replace(entry.recipe, about=table.get("about", entry.recipe.about)),
-            profile=profile,
+            profile=self._changed(entry.profile, sizes),
             seeds=table.get("seeds", entry.seeds),
             changes={**entry.changes, **changes},
             drop=(*entry.drop, *table.get("drop", ())),
@@ -167,11 +149,17 @@ class _Reader:
         self.entries[entry.name] = entry
 
     def _recipe(self, text: str) -> Recipe:
-        """A built-in recipe by name, or one of a Python file beside the study: "my_recipes.py:NAME"."""
-        path, colon, name = text.rpartition(":")
-        if not colon:
-            return find_recipe(text)
-        return _recipe_of(self.file.parent / path, name)
+        """A built-in recipe by name, or one of a Python file that is told from the study: "my_recipes.py:NAME"."""
+        file, colon, name = text.rpartition(":")
+        return find_recipe(f"{self.file.parent / Path(file).expanduser()}:{name}" if colon else text)
+
+    def _listed(self, name: str) -> tuple[str, ...]:
+        """The photographs that a text file lists, one a line; a line that begins with # is none."""
+        lines = [line.strip() for line in _text(self.file.parent / Path(name).expanduser(), "a list").splitlines()]
+        found = tuple(line for line in lines if line and not line.startswith("#"))
+        if not found:
+            raise SrkitError(f"valid = {name!r} lists no photograph: write one a line, or leave valid out.")
+        return found
 
     def _line(self, message: str) -> int:
         """Of the table in hand, the line that shares most words with the message."""
@@ -207,17 +195,3 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         whole = not isinstance(value, dict) or "name" in value
         found |= {before + name: value} if whole else _flat(value, f"{before}{name}.")
     return found
-
-
-def _recipe_of(path: Path, name: str) -> Recipe:
-    """The recipe called `name` of a Python file. SrkitError where either is not there, or it is no recipe."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # it is anybody's code
-        raise SrkitError(f"recipe file {path.name} does not run ({type(error).__name__}: {error}).") from error
-    recipe = known(name, vars(module), path.name)
-    if not isinstance(recipe, Recipe):
-        raise SrkitError(f"{name} in {path.name} is a {type(recipe).__name__}, not a Recipe.")
-    return recipe

@@ -73,6 +73,7 @@ def read_record(folder: Path | str) -> Record:
     folder = Path(folder)
     try:
         study = json.loads((folder / "study.json").read_text())
+        _ = [run["loss_weights"] for run in study["runs"]]  # an older srkit kept none
         text = {"system": str, "phase": str, "set": str, "image": str}
         scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values={"psnr_y": [""]})
         for name in SCORES:
@@ -102,6 +103,8 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
         record = {name: config[name] for name in KEPT if name in config}
         record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
         record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
+        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
+        record["loss_weights"] = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
         record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
         records.append(record | {"parameters": count_parameters(run.generator())})
         histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
@@ -159,8 +162,9 @@ def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataF
 
 def _crops(study: Study, done: list[Planned], runs: Path, folder: Path) -> Iterable[dict[str, Any]]:
     """The square with the steepest edges of each picture to show, as HR and by each system's first seed."""
-    firsts = {planned.system: planned for planned in sorted(done, key=lambda planned: -planned.seed)}
-    firsts = {planned.system: planned for planned in done if firsts[planned.system] is planned}
+    firsts = {}
+    for planned in done:  # by system and seed
+        firsts.setdefault(planned.system, planned)
     networks = {name: Run(runs / planned.folder).generator() for name, planned in firsts.items()}
     for name, path in shown_pictures(study).items():
         hr = crop_to_multiple(read_image(path), lcm(*(planned.recipe.scale for planned in firsts.values())))

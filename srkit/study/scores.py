@@ -30,6 +30,7 @@ def task(scale: int, degradation: object) -> str:
 
 
 def set_name(study: Study, test: str) -> str:
+    """What tables call a test set: its name, or its folder's."""
     return Path(study.place(test)).name
 
 

@@ -7,7 +7,18 @@ import pandas as pd
 
 from srkit.files import replacing
 from srkit.study.record import SCORES, Record
-from srkit.tables import SHOWN, paired_test, protocol, tex
+from srkit.tables import (
+    SHOWN,
+    as_latex,
+    as_markdown,
+    holm_corrected,
+    p_as_text,
+    paired_tests,
+    protocol,
+    scores_as_text,
+)
+
+KEYS = ("set", "task", "system")
 
 
 def last_phases(rows: pd.DataFrame) -> pd.DataFrame:
@@ -21,7 +32,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 
     The deviation is the sample's, with seeds - 1 in its denominator (Bessel); of one seed there is none, NaN.
     """
-    keys = ["set", "task", "system"]
+    keys = [*KEYS]
     by_seed = rows.groupby([*keys, "seed"], sort=False)[SCORES].mean().groupby(keys, sort=False)
     table = by_seed.mean().join(by_seed.std(ddof=1).add_suffix("_std"))
     images = rows.groupby(keys, sort=False)["image"].nunique()
@@ -31,35 +42,18 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -> pd.DataFrame:
     """`means` with what each system gains over the one that it is compared with, and how likely chance alone does that.
 
-    against: by system. Columns: against; psnr_y_gain in dB and lpips_gain, each with its _p: `srkit.tables.paired_test`
-    of the pictures, each scored by its mean over the seeds; then Holm's correction within a set and task (Holm 1979,
-    Scandinavian Journal of Statistics 6(2)).
+    against: by system. Columns: against; psnr_y_gain in dB and lpips_gain, each with its interval, _low and _high, and
+    its _p, of `srkit.tables.paired_tests`; Holm's correction is within a set and task.
     """
-    pictures = rows.groupby(["set", "task", "system", "image"])[SCORES].mean()
-    lines = []
-    for row in table.itertuples():
-        other = against.get(row.system, "")
-        line = {"against": "–"}
-        if other != row.system and (row.set, row.task, other) in pictures.index:
-            ours, theirs = (pictures.loc[row.set, row.task, name] for name in (row.system, other))
-            both = ours.join(theirs.add_suffix("_other")).dropna(subset=["psnr_y", "psnr_y_other"])
-            line = {"against": other}
-            for score in ("psnr_y", "lpips"):
-                pair = both[[score, f"{score}_other"]].to_numpy().T
-                if np.isfinite(pair).all():
-                    line |= {f"{score}_gain": float((pair[0] - pair[1]).mean()), f"{score}_p": paired_test(*pair)}
-        lines.append(line)
-    table = table.join(pd.DataFrame(lines, index=table.index))
-    for column in [name for name in table if name.endswith("_p")]:
-        table[column] = table.groupby(["set", "task"])[column].transform(holm)
-    return table
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """Holm's step-down correction of several p: the k-th smallest of m times m - k + 1, never falling, at most 1."""
-    known = p.dropna().sort_values()
-    factors = np.arange(len(known), 0, -1)
-    return (known * factors).cummax().clip(upper=1).reindex(p.index)
+    others = {}
+    for score in ("psnr_y", "lpips"):
+        tests = paired_tests(rows, against, score, holm=False, keys=KEYS)
+        tests["p"] = tests.groupby([*KEYS[:2]])["p"].transform(holm_corrected)
+        others |= {tuple(row): against[row[2]] for row in tests[[*KEYS]].to_numpy()}
+        names = {"gain": f"{score}_gain", "gain_low": f"{score}_gain_low", "gain_high": f"{score}_gain_high"}
+        names |= {"p": f"{score}_p"}
+        table = table.merge(tests[[*KEYS, *names]].rename(columns=names), on=[*KEYS], how="left")
+    return table.assign(against=[others.get(tuple(row), "–") for row in table[[*KEYS]].to_numpy()])
 
 
 def common_table(record: Record) -> pd.DataFrame:
@@ -82,12 +76,7 @@ def runs_table(record: Record) -> pd.DataFrame:
     lines = []
     for run in record.study["runs"]:
         steps = {f"{phase['name']}_steps": phase["steps"] for phase in run["recipe"]["phases"]}
-        line = {
-            "system": run["system"],
-            "seed": run["seed"],
-            "task": run["task"],
-            "parameters": run["parameters"],
-        } | steps
+        line = {name: run[name] for name in ("system", "seed", "task", "parameters")} | steps
         line |= {"batch": run["recipe"]["batch"], "crop": run["recipe"]["crop"], "hours": run.get("seconds", 0) / 3600}
         line |= {"device": run.get("device", ""), "precision": run.get("precision", ""), "threads": run["threads"]}
         line |= {"photographs": run["data"]["train"], "data": f"{run['data']['name']} {run['data']['fingerprint']}"}
@@ -138,50 +127,31 @@ def caption(record: Record, table: pd.DataFrame) -> str:
     scales = " or ".join(sorted({task[1] for task in table["task"]}))
     text = f"{protocol(scales)}; means over the pictures and seeds, ± the standard deviation over seeds where there are"
     text += " several. Gain and p: against the system named, paired permutation test over pictures, Holm's correction."
-    return f"{text} LPIPS (AlexNet): lower is better. {made(record)}"
+    return f"{text} LPIPS (AlexNet): lower is better. Best in bold, second underlined. {made(record)}"
 
 
-def cells(table: pd.DataFrame, bold: str) -> pd.DataFrame:
-    """The table as text: rounded to what its title says, the best of each set and task marked by `bold`."""
-    shown = {"set": table["set"], "task": table["task"], "system": table["system"]}
-    shown["seeds"] = [
-        "–" if name == "bicubic" else str(count) for name, count in zip(table["system"], table["seeds"], strict=True)
-    ]
-    for column in [name for name in SCORES if table[name].notna().any()]:
-        title, digits, sign = SHOWN[column]
-        best = (sign * table[column].round(digits)).groupby([table["set"], table["task"]]).transform("max")
-        shown[title] = [
-            "–"
-            if np.isnan(mean)
-            else (bold if sign * round(mean, digits) == top else "{}").format(f"{mean:.{digits}f}")
-            + ("" if np.isnan(spread) else f" ± {spread:.{digits}f}")
-            for mean, spread, top in zip(table[column], table[f"{column}_std"], best, strict=True)
-        ]
-    if "psnr_y_p" in table:
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text: rounded to what its title says, the best and second of each set and task marked."""
+    shown = table[[*KEYS]].assign(seeds=table["seeds"].astype(str).where(table["system"] != "bicubic", "–"))
+    shown = shown.join(scores_as_text(table, SCORES, KEYS[:2]))
+    if table["psnr_y_p"].notna().any():
         shown["against"] = table["against"]
-        for score, digits in (("psnr_y", 2), ("lpips", 3)):
-            if f"{score}_p" in table:
-                title = SHOWN[score][0].removesuffix(" (dB)")
-                both = zip(table[f"{score}_gain"], table[f"{score}_p"], strict=True)
-                shown[f"gain in {title} (p)"] = [
-                    "–" if np.isnan(p) else f"{gain:+.{digits}f} ({f'{p:.3f}' if p >= 0.001 else '<0.001'})"
-                    for gain, p in both
-                ]
-    return pd.DataFrame(shown)
+    for score, digits in (("psnr_y", 2), ("lpips", 3)):
+        if table[f"{score}_p"].notna().any():
+            gains = (
+                table[f"{score}_gain"].map(f"{{:+.{digits}f}}".format) + " (" + table[f"{score}_p"].map(p_as_text) + ")"
+            )
+            title = f"gain in {SHOWN[score][0].removesuffix(' (dB)')} (p)"
+            shown[title] = gains.where(table[f"{score}_p"].notna(), "–")
+    return shown
 
 
 def write_tables(record: Record) -> list[Path]:
     """common, own and runs, each as .csv and .md, the first two as .tex; the paths."""
     paths = []
     for name, table in (("common", common_table(record)), ("own", own_table(record))):
-        text, words = cells(table, "**{}**"), caption(record, table)
-        body = cells(table.map(lambda x: tex(x) if isinstance(x, str) else x), r"\textbf{{{}}}")
-        body = body.map(lambda cell: cell.replace("±", r"$\pm$").replace("<", "$<$").replace("–", "--"))
-        latex = body.rename(columns=tex).style.hide(axis="index")
-        latex = latex.to_latex(
-            hrules=True, caption=tex(words), label=f"tab:{record.study['name']}-{name}", position="tbp"
-        )
-        latex = latex.replace(r"[tbp]", r"[tbp]\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+        text, words = cells(table), caption(record, table)
+        latex = as_latex(text, words, f"tab:{record.study['name']}-{name}")
         paths += _write(record.folder / name, table, f"{as_markdown(text)}\n{words}\n", latex)
     table = runs_table(record)
     text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
@@ -198,17 +168,9 @@ def _in_order(record: Record, rows: pd.DataFrame) -> pd.DataFrame:
     return keys.sort_values(["a", "task", "b"], kind="stable")[list(rows)]
 
 
-def as_markdown(text: pd.DataFrame) -> str:
-    """A table of texts as Markdown."""
-    lines = [list(text), ["---"] * text.shape[1], *text.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _write(path: Path, table: pd.DataFrame, markdown: str, latex: str | None = None) -> list[Path]:
-    paths = []
-    texts = {".csv": table.to_csv(index=False, float_format="%.6g"), ".md": markdown} | (
-        {".tex": latex} if latex else {}
-    )
+    paths, texts = [], {".csv": table.to_csv(index=False, float_format="%.6g"), ".md": markdown}
+    texts |= {".tex": latex} if latex else {}
     for kind, text in texts.items():
         paths.append(path.with_name(path.name + kind))
         with replacing(paths[-1]) as beside:

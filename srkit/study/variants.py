@@ -4,14 +4,14 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from srkit import degradations, discriminator, generator, losses
 from srkit.declarations import Phase, Recipe
-from srkit.files import SrkitError
+from srkit.degradations import find_degradation
+from srkit.files import SrkitError, near
 from srkit.parts import options
 
 FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
@@ -38,11 +38,10 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
 
 def degradation(value: Any) -> Any:
     """A degradation by its short name, such as "wild", or as a table, {"name": "BlurDown", "sigma": 2.0}."""
-    if isinstance(value, str) and value in degradations.DEGRADATIONS:
-        return degradations.DEGRADATIONS[value]
-    if isinstance(value, str) and not hasattr(degradations, value):
-        raise SrkitError(f"degradation {value!r} is not known: choose one of {', '.join(degradations.DEGRADATIONS)}.")
-    return _record("degradation", value, _classes(degradations))
+    room = _classes(degradations)
+    return (
+        find_degradation(value) if isinstance(value, str) and value not in room else _record("degradation", value, room)
+    )
 
 
 def update(record: Any, changes: Mapping[str, Any], what: str) -> Any:
@@ -57,8 +56,7 @@ def known(name: str, names: Mapping[str, Any], what: str) -> Any:
     """names[name]; SrkitError with the nearest names, or all of them, where there is none such."""
     if name in names:
         return names[name]
-    near = get_close_matches(name, names, 1)
-    way = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}."
+    way = near(name, names).strip() or f"choose one of {', '.join(names)}."
     raise SrkitError(f"{what} has no {name!r}: {way}")
 
 
@@ -110,7 +108,7 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
         else:
             new = update(loss, {option: value}, f"phases.{phase.name}.losses.{term}")
     else:
-        table = {"name": value} if isinstance(value, str) else dict(value)
+        table = _table(path, value)
         loss = here.get(term)
         weight = suited(f"{path}.weight", table.pop("weight", phase.losses.get(loss)), float)
         new = _record("loss", table, room)
@@ -137,8 +135,8 @@ def _drop(recipe: Recipe, path: str) -> Recipe:
 
 
 def _part(what: str, value: Any, room: Mapping[str, type]) -> partial:
-    table = {"name": value} if isinstance(value, str) else dict(value)
-    part = partial(known(table.pop("name", None), room, f"srkit.{what}"))
+    table = _table(what, value)
+    part = partial(known(table.pop("name"), room, f"srkit.{what}"))
     for name, each in table.items():
         part = _option(part, name, each, f"{what}.{name}")
     return part
@@ -153,16 +151,23 @@ def _option(part: partial | None, name: str, value: Any, path: str) -> partial:
 
 
 def _record(what: str, value: Any, room: Mapping[str, type]) -> Any:
-    table = {"name": value} if isinstance(value, str) else dict(value)
-    return update(known(table.pop("name", None), room, f"srkit's list of {what}s")(), table, what)
+    table = _table(what, value)
+    return update(known(table.pop("name"), room, f"srkit's list of {what}s")(), table, what)
+
+
+def _table(path: str, value: Any) -> dict[str, Any]:
+    """A whole part as a table: its name alone, or with options."""
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise SrkitError(f"{path} = {value!r} does not fit: it takes a name, or a table with one.")
+    return dict(table)
 
 
 def _classes(module: Any) -> dict[str, type]:
-    own = {
-        name: cls for name, cls in vars(module).items() if inspect.isclass(cls) and cls.__module__ == module.__name__
-    }
-    return {name: cls for name, cls in own.items() if is_dataclass(cls) or "scale" in inspect.signature(cls).parameters
-            or "crop" in inspect.signature(cls).parameters}  # fmt: skip
+    """The parts of recipes that a module defines: losses, degradations, and networks that take a scale or a crop."""
+    own = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
+    sizes = {"scale", "crop"}
+    return {cls.__name__: cls for cls in own if is_dataclass(cls) or sizes & inspect.signature(cls).parameters.keys()}
 
 
 def native(value: Any) -> Any:

@@ -134,7 +134,7 @@ def share(runs: list[Planned], part: tuple[int, int] | None) -> list[Planned]:
 def startable(todo: list[Planned], mine: list[Planned], active: Mapping[str, Any], folder: Path) -> list[Planned]:
     """What of `todo` may begin: nobody is at it, and its first phase is done, or nobody is at that either."""
     claimed = {planned.folder for planned in todo if planned.folder in active or is_claimed(planned, folder)}
-    ready = {planned.first_phase for planned in mine if (folder / planned.folder / planned.first_weights).exists()}
+    ready = {planned.first_phase for planned in mine if planned.first_weights(folder).exists()}
     begun = {planned.first_phase for planned in todo if planned.folder in claimed} - ready
     found = []
     for planned in todo:
@@ -166,7 +166,7 @@ def is_claimed(planned: Planned, folder: Path) -> bool:
         return True
 
 
-def work_on(file: str, name: str, runs: str, device: str | None) -> int:
+def work_on(file: Path | str, name: str, runs: Path | str, device: str | None) -> int:
     """What a worker process does: one run, trained and scored. Returns its exit status."""
     study, folder = read_study(file), Path(runs)
     planned = next(planned for planned in study.runs() if planned.folder == name)
@@ -192,16 +192,8 @@ def _start(planned: Planned, folder: Path, device: str | None, slot: int) -> sub
     log = _log(planned, folder)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.with_suffix(".failed").unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "srkit.study",
-        "work",
-        str(planned.study.file),
-        planned.folder,
-        "--runs",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "srkit", "study", "run", str(planned.study.file)]
+    command += ["--one", planned.folder, "--runs", str(folder)]
     threads = str(planned.study.threads)
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
