@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 STYLE = matplotlib.rc_params_from_file(Path(__file__).with_name("srkit.mplstyle"), use_default_template=False)
 WIDTH = STYLE["figure.figsize"][0]  # inches: the text of an A4 page with 2.5 cm margins
-COLOURS = {"bicubic": "#7F7F7F", "srresnet": "#0072B2", "srgan": "#D55E00", "esrgan": "#009E73", "pixelforge": "#CC79A7"}
+COLOURS = {
+    "bicubic": "#7F7F7F",
+    "srresnet": "#0072B2",
+    "srgan": "#D55E00",
+    "esrgan": "#009E73",
+    "pixelforge": "#CC79A7",
+}
 COLOURS |= {"two_stage_rrdb": "#E69F00", "bicubic_skip": "#56B4E9", "div2k_x2": "#000000", "wgan_gp": "#882255"}
 styled = matplotlib.rc_context(STYLE)  # a decorator: the style holds inside the function, and nowhere else
 

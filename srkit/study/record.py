@@ -8,7 +8,7 @@ crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from srkit import losses
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
@@ -95,28 +96,36 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     records, histories = [], []
     for planned in done:
         run = Run(runs / planned.folder)
-        config = run.config
-        if config["profile"] == "smoke":
-            raise SrkitError(
-                f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile."
-            )
-        record = {name: config[name] for name in KEPT if name in config}
-        record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
-        record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
-        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
-        record["loss_weights"] = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
-        record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
-        records.append(record | {"parameters": count_parameters(run.generator())})
+        records.append(described(run, planned.system, planned.recipe.degradation) | {"threads": study.threads})
         histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
-    crops = list(_crops(study, done, runs, folder / "crops"))
-    said["crops"] = crops
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
+    said["crops"] = list(_crops(study, done, runs, folder / "crops"))
+    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+
+
+def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
+    """What a record says of a run. SrkitError for a smoke run."""
+    config = run.config
+    if config["profile"] == "smoke":
+        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
+    record = {name: config[name] for name in KEPT if name in config} | {"system": system}
+    record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
+    terms = {name: getattr(each, "term", None) for name, each in vars(losses).items()}
+    record["loss_weights"] = {
+        phase["name"]: {terms.get(loss["name"]) or "pixel": loss["weight"] for loss in phase["losses"]}
+        for phase in config["recipe"]["phases"]
+    }
+    record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
+    return record | {"parameters": count_parameters(run.generator())}
+
+
+def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histories: pd.DataFrame) -> Record:
+    """Write study.json, scores.csv and histories.csv."""
+    for name, table in (("scores", scores), ("histories", histories)):
         with replacing(folder / f"{name}.csv") as beside:
             table.to_csv(beside, index=False, float_format="%.5g")
     with replacing(folder / "study.json") as beside:
@@ -139,7 +148,7 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
         while source.done and "first_phase_from" in source.config:  # who trained the first phase has scored it
             source = Run(runs / source.config["first_phase_from"])
         first, rest = run.phases[:1], run.phases[1:]
-        for protocol, degradation in protocols(planned).items():
+        for protocol, degradation in protocols(planned.recipe.degradation).items():
             for holder, phases in ((source, first), (run, rest)):
                 if (holder.folder / FILES[protocol]).exists():
                     rows = pd.read_csv(holder.folder / FILES[protocol]).rename(columns={"method": "phase"})
@@ -149,7 +158,8 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
 
 def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     """Bicubic on every task that a run has, scored once and kept beside the runs."""
-    tasks = {task(p.recipe.scale, each): (p.recipe.scale, each) for p in done for each in protocols(p).values()}
+    recipes = [planned.recipe for planned in done]
+    tasks = {task(r.scale, each): (r.scale, each) for r in recipes for each in protocols(r.degradation).values()}
     lpips = lpips_judge()
     for name, (scale, degradation) in tasks.items():
         how = {} if degradation == BICUBIC else {"degradation": degradation}
@@ -161,27 +171,32 @@ def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataF
 
 
 def _crops(study: Study, done: list[Planned], runs: Path, folder: Path) -> Iterable[dict[str, Any]]:
-    """The square with the steepest edges of each picture to show, as HR and by each system's first seed."""
     firsts = {}
     for planned in done:  # by system and seed
-        firsts.setdefault(planned.system, planned)
-    networks = {name: Run(runs / planned.folder).generator() for name, planned in firsts.items()}
+        firsts.setdefault(planned.system, (Run(runs / planned.folder), planned.recipe.degradation))
     for name, path in shown_pictures(study).items():
-        hr = crop_to_multiple(read_image(path), lcm(*(planned.recipe.scale for planned in firsts.values())))
-        size = min(CROP, *hr.shape[:2])
-        corner = busiest(hr, size)
-        place = folder / name.rpartition(".")[0].replace("/", "-")
-        pictures = {"HR": hr}
-        for system, planned in firsts.items():
-            scale = planned.recipe.scale
-            for protocol, degradation in protocols(planned).items():
-                lr = lr_of(hr, scale, degradation)
-                end = "" if protocol == COMMON else f"-{OWN}"
-                pictures[system + end] = super_resolve(networks[system], lr)
-                pictures[f"bicubic-x{scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, scale)
-        for title, picture in pictures.items():
-            write_image(place / f"{title}.png", crop_at(picture, corner, size))
-        yield {"picture": name, "folder": place.name, "top": corner[0], "left": corner[1], "size": size}
+        yield write_crops(folder, name, path, firsts)
+
+
+def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Run, Any]]) -> dict[str, Any]:
+    """Write the square with the steepest edges of a test picture, as HR, by bicubic and by each system, into a folder.
+
+    name: SET/FILE. runs: by system, each with its degradation. Returns what a record says of the square.
+    """
+    hr = crop_to_multiple(read_image(path), lcm(*(run.scale for run, _ in runs.values())))
+    size = min(CROP, *hr.shape[:2])
+    corner = busiest(hr, size)
+    pictures = {"HR": hr}
+    for system, (run, own) in runs.items():
+        for protocol, degradation in protocols(own).items():
+            lr = lr_of(hr, run.scale, degradation)
+            end = "" if protocol == COMMON else f"-{OWN}"
+            pictures[system + end] = super_resolve(run.generator(), lr)
+            pictures[f"bicubic-x{run.scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, run.scale)
+    place = re.sub(r"[^\w-]+", "-", name.rpartition(".")[0])
+    for title, picture in pictures.items():
+        write_image(folder / place / f"{title}.png", crop_at(picture, corner, size))
+    return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
 
 
 def shown_pictures(study: Study) -> dict[str, Path]:

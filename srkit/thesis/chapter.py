@@ -1,4 +1,4 @@
-"""The folder of a chapter: main.tex, which is its writer's, and generated/, figures/ and references.bib, which are made."""
+"""The folder of a chapter: main.tex is its writer's; generated/, figures/ and references.bib are made."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from srkit.files import replacing
 from srkit.paths import home
 from srkit.profiles import PROFILES
 from srkit.study.record import Record
-from srkit.study.tables import common_table, last_phases
+from srkit.study.tables import KEYS, common_table, last_phases
 from srkit.tables import SHOWN, tex
 from srkit.thesis import facts
 from srkit.thesis.drawing import draw, draw_slides
@@ -135,9 +135,9 @@ class Writer:
 
 def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """All that the templates say of a record."""
-    study, scores, histories = (_name(record.folder / name, out) for name in ("study.json", "scores.csv", "histories.csv"))
-    told, keys = facts.told(record.study, study), ["set", "task", "system"]
-    common = record.common()
+    files = ("study.json", "scores.csv", "histories.csv")
+    study, scores, histories = (_name(record.folder / name, out) for name in files)
+    told, common = facts.told(record.study, study), record.common()
     common = last_phases(common) if len(record.systems) > 1 else facts.by_phase(common)
     tables = {"common": common, "own": facts.own_task(record)}
     counts = record.scores.groupby("set", sort=False)["image"].nunique()
@@ -146,9 +146,9 @@ def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any
         "systems": [told["runs"][record.study["runs"].index(record.run(name))] for name in record.systems],
         "networks": facts.networks(record, study),
         "tables": {
-            name: facts.rows(facts.scored(table), scores, keys) if len(table) else [] for name, table in tables.items()
+            name: facts.rows(facts.scored(table), scores, KEYS) if len(table) else [] for name, table in tables.items()
         },
-        "gains": facts.rows(common_table(record), scores, keys) if len(common) else [],
+        "gains": facts.rows(common_table(record), scores, KEYS) if len(common) else [],
         "failures": facts.rows(facts.failures(record), scores, ["system", "task", "set", "image"]),
         "ends": facts.rows(facts.ends(record.histories), histories, ["system", "seed", "phase"]),
         "images": {name: Fact(count, scores, f"pictures where set={name}") for name, count in counts.items()},

@@ -12,14 +12,13 @@ from torch import nn
 from srkit.records import build_generator
 from srkit.study.record import SCORES, Record
 from srkit.study.scores import COMMON
-from srkit.study.tables import last_phases, means
-from srkit.tables import SHOWN, holm_corrected, paired_test, results
+from srkit.study.tables import KEYS, compared, last_phases, means
+from srkit.tables import SHOWN, holm_corrected, interval, paired_test
 
 SURE = 0.05  # p, after Holm's correction, below which a rank is marked
-ENDS = ("", "_low", "_high", "_std", "_gain")  # of a score's columns
+ENDS = ("", "_low", "_high", "_std", "_gain", "_gain_low", "_gain_high")  # of a score's columns
 DIGITS = {f"{name}{end}": digits for name, (_, digits, _) in SHOWN.items() for end in ENDS}
-DIGITS |= {"gain": 2, "gain_low": 2, "gain_high": 2, "p_holm": 3, "psnr_y_p": 3, "lpips_p": 3}
-DIGITS |= {"mos": 2, "low": 2, "high": 2}
+DIGITS |= {"psnr_y_p": 3, "lpips_p": 3, "gain": 2, "mos": 2, "low": 2, "high": 2}
 
 
 class Fact(float):
@@ -145,21 +144,22 @@ def networks(record: Record, file: str) -> list[dict[str, Any]]:
 
 
 def scored(scores: pd.DataFrame) -> pd.DataFrame:
-    """A line a set, task and system: seeds, images, each score's mean over pictures and seeds, and what is known of it.
+    """A line a set, task and system: `srkit.study.tables.compared` with bicubic, and more of each score.
 
-    _low and _high: bootstrap interval over pictures; _std: deviation over the seeds' means; gain over bicubic with its
-    interval and p_holm. _mark: 1 the best, 2 the second, each only where the paired test against the next one leaves no
-    doubt after Holm's correction for all that are marked in that score; else 0.
+    _low and _high: the bootstrap interval of its mean over pictures. _mark: 1 the best, 2 the second, each only where
+    the paired test against the next one leaves no doubt after Holm's correction for all that is marked in that score;
+    else 0.
     """
-    keys, scores = ["set", "task", "system"], scores.reset_index(drop=True)
-    pictures = scores.groupby([*keys, "image"], sort=False)[SCORES].mean().reset_index()
-    table = results(pictures.rename(columns={"task": "scale", "system": "method"}))
-    table = table.rename(columns={"scale": "task", "method": "system"})
-    spread = means(scores)[[*keys, "seeds", *(f"{name}_std" for name in SCORES)]]
-    table = table.merge(spread, on=keys, how="left")
+    scores = scores.sort_values("system", key=lambda names: names != "bicubic", kind="stable")
+    table = compared(scores, means(scores), dict.fromkeys(scores["system"], "bicubic"))
+    pictures = scores.groupby([*KEYS, "image"], sort=False)[SCORES].mean()
     for column in SCORES:
-        marks = _marks(pictures, column)
-        table[f"{column}_mark"] = [str(marks.get(key, 0)) for key in table[keys].itertuples(index=False, name=None)]
+        marks = _marks(pictures.reset_index(), column)
+        places = table[[*KEYS]].itertuples(index=False, name=None)
+        table[f"{column}_mark"] = [str(marks.get(place, 0)) for place in places]
+        ends = pictures[column].groupby([*KEYS], sort=False).agg(lambda values: interval(values.dropna()))
+        ends = pd.DataFrame([*ends], ends.index, [f"{column}_low", f"{column}_high"])
+        table = table.merge(ends.reset_index(), on=[*KEYS])
     return table
 
 
@@ -183,7 +183,7 @@ def by_phase(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def own_task(record: Record) -> pd.DataFrame:
-    """The rows of the systems that were trained for another degradation than the bicubic one, and bicubic's, on that."""
+    """The rows of systems that were trained for another degradation than the papers', and bicubic's, on that."""
     tasks = {name: record.run(name)["task"] for name in record.systems}
     tasks = {name: task for name, task in tasks.items() if not task.endswith(f", {COMMON}")}
     rows = record.scores

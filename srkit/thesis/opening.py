@@ -1,27 +1,22 @@
 """Which records a chapter is made from, what must not become one, and what its reader is to be warned of."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from math import lcm
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from srkit.degradations import DEGRADATIONS
-from srkit.evaluation import enlarge, evaluate, lr_of, places, super_resolve
-from srkit.figures import busiest
-from srkit.files import SrkitError, near, replacing
-from srkit.generator import count_parameters
-from srkit.images import crop_at, crop_to_multiple, read_image, write_image
+from srkit.degradations import BICUBIC, DEGRADATIONS
+from srkit.evaluation import evaluate, places
+from srkit.files import SrkitError
 from srkit.pretrained import shipped
 from srkit.records import describe
 from srkit.runs import Run
 from srkit.study.reader import read_study
-from srkit.study.record import COLUMNS, CROP, KEPT, Record, read_record, thinned
+from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, thinned, write_crops, write_record
 from srkit.study.report import figures_of
-from srkit.study.scores import COMMON, FILES, OWN, task
+from srkit.study.scores import FILES, protocols, task
 from srkit.study.tables import last_phases, unlike
 from srkit.study.variants import degradation
 
@@ -47,13 +42,10 @@ def open_records(
         elif path.is_dir():
             runs.append(Run(path))
         else:
-            names = {card["recipe"]["name"] for card in shipped()}
-            if word in names:
-                raise SrkitError(
-                    f"the weights of {word} come with srkit, and their figures do not belong beside the curves of another "
-                    "run: name the folder of a run of your own."
-                )
-            raise SrkitError(f"{word} is neither a run's folder nor a study's file: {near(word, names)}check the name.")
+            if word in {card["recipe"]["name"] for card in shipped()}:
+                why = "and their figures do not belong beside the curves of another run"
+                raise SrkitError(f"the weights of {word} come with srkit, {why}: name the folder of a run of your own.")
+            raise SrkitError(f"{word} is neither a run's folder nor a study's file: check the name.")
     if runs:
         records.insert(0, _of_runs(runs, out / "record", images, lpips))
     elif images:
@@ -68,13 +60,12 @@ def _check_runs(runs: Sequence[dict[str, Any]]) -> None:
     """Raise SrkitError for smoke runs, and for runs of different data."""
     for run in runs:
         if run["profile"] == "smoke":
-            raise SrkitError(f"{run['folder']} is a smoke run, whose numbers mean nothing: train it under another profile.")
+            raise SrkitError(f"{run['folder']} is a smoke run, whose numbers mean nothing: leave it out.")
         if run["data"] != runs[0]["data"]:
-            told = (f"{each['data']['name']} {each['data']['fingerprint']}" for each in (runs[0], run))
-            raise SrkitError(
-                f"{runs[0]['system']} and {run['system']} were trained on different data ({' and '.join(told)}): "
-                "write a chapter of each."
-            )
+            told = [
+                f"{each['system']} ({each['data']['name']} {each['data']['fingerprint']})" for each in (runs[0], run)
+            ]
+            raise SrkitError(f"{' and '.join(told)} were trained on different data: write a chapter of each.")
 
 
 def _check_scores(scores: pd.DataFrame) -> None:
@@ -128,8 +119,8 @@ def warnings(records: Sequence[Record], looked_at: Sequence[str] = ()) -> list[s
 
 
 def _of_runs(runs: Sequence[Run], folder: Path, images: Sequence[Path], lpips: Any) -> Record:
-    """Runs as a study's record, written into a folder: study.json, scores.csv, histories.csv, crops."""
-    records, histories, scores, named = [], [], [], {}
+    """Runs as a study's record, written into a folder."""
+    records, scores, named = [], [], {}
     for run in runs:
         config, name = run.config, run.config["recipe"]["name"]
         if not run.done:
@@ -137,33 +128,29 @@ def _of_runs(runs: Sequence[Run], folder: Path, images: Sequence[Path], lpips: A
         if any(each["system"] == name and each["recipe"] != config["recipe"] for each in records):
             name = re.sub(r"-s\d+(?=-|$)", "", run.folder.resolve().name)
         if any((each["system"], each["seed"]) == (name, config["seed"]) for each in records):
-            raise SrkitError(f"{run.folder} is {name}, seed {config['seed']}, for the second time: leave one of them out.")
-        record = {key: config[key] for key in KEPT if key in config} | {"system": name, "threads": None}
-        record |= {"folder": run.folder.resolve().name, "health": config.get("health") or []}
-        record |= {"task": task(run.scale, _degradation(config)), "first_phase_from": config.get("first_phase_from")}
-        records.append(record | {"parameters": count_parameters(run.generator())})
-        histories.append(thinned(run.history()).assign(system=name, seed=config["seed"]))
-        named.setdefault(name, run)
+            raise SrkitError(f"{run.folder} is {name}, seed {config['seed']}, a second time: leave one of them out.")
+        own = _degradation(run)
+        records.append(described(run, name, own) | {"threads": None})
+        named.setdefault(name, (run, own))
     _check_runs(records)
     for run, record in zip(runs, records, strict=True):
         scores += _scored(run, record, folder, images, lpips)
     scores = pd.concat(scores, ignore_index=True) if scores else pd.DataFrame(columns=COLUMNS)
-    scores = scores.drop_duplicates([*COLUMNS[:4], "set", "image"])
-    said = {"name": next(iter(named)) if len(named) == 1 else "runs", "about": "", "systems": list(named), "runs": records}
-    said |= {"against": dict.fromkeys(named, "bicubic"), "groups": dict.fromkeys(named, ""), "planned": len(runs)}
-    said |= {"tests": list(scores["set"].unique()), "crops": list(_crops(named, scores, images, folder / "crops"))}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
-        with replacing(folder / f"{name}.csv") as beside:
-            table.to_csv(beside, index=False, float_format="%.5g")
-    with replacing(folder / "study.json") as beside:
-        beside.write_text(json.dumps(said, indent=1) + "\n")
-    return read_record(folder)
+    scores = scores.drop_duplicates([name for name in COLUMNS if name not in SCORES])
+    said = {"name": next(iter(named)) if len(named) == 1 else "runs", "about": "", "systems": list(named)}
+    said |= {"runs": records, "against": dict.fromkeys(named, "bicubic"), "groups": dict.fromkeys(named, "")}
+    said |= {"tests": list(scores["set"].unique()), "planned": len(runs)}
+    said["crops"] = list(_crops(named, scores, images, folder / "crops")) if images else []
+    histories = [
+        thinned(run.history()).assign(system=record["system"], seed=record["seed"])
+        for run, record in zip(runs, records, strict=True)
+    ]
+    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
 
 
-def _degradation(config: dict[str, Any]) -> Any:
-    """A run's degradation, of its record."""
-    recorded = config["recipe"]["degradation"]
+def _degradation(run: Run) -> Any:
+    """What a run was trained for, of its record."""
+    recorded = run.config["recipe"]["degradation"]
     return next((each for each in DEGRADATIONS.values() if describe(each) == recorded), None) or degradation(recorded)
 
 
@@ -171,54 +158,33 @@ def _scored(
     run: Run, record: dict[str, Any], folder: Path, images: Sequence[Path], lpips: Any
 ) -> Iterator[pd.DataFrame]:
     """A run's scores, bicubic's among them: made now on the images that are given, or else those in its folder."""
-    own = _degradation(run.config)
-    for kind, how in {COMMON: DEGRADATIONS["bicubic"], OWN: own}.items():
-        name, rows = task(run.scale, how), None
-        if kind == OWN and own == DEGRADATIONS["bicubic"]:
-            continue
+    phases = {phase: phase for phase in run.phases} | {"bicubic": ""}
+    phases |= dict.fromkeys((record["system"], record["folder"]), run.phases[-1])  # as srkit evaluate calls it
+    for kind, how in protocols(_degradation(run)).items():
+        path = run.folder / FILES[kind]
         if images:
             methods = {"bicubic": "bicubic"} | {phase: run.generator(phase) for phase in run.phases}
             path = folder / f"{record['folder']}-{FILES[kind]}"
-            rows = evaluate(methods, images, run.scale, lpips=lpips, csv=path, degradation=how)
-        elif (run.folder / FILES[kind]).exists():
-            rows = pd.read_csv(run.folder / FILES[kind], dtype={"image": str, "set": str, "method": str})
-        if rows is None:
+            evaluate(methods, images, run.scale, lpips=lpips, csv=path, degradation=how)
+        if not path.exists():
             continue
-        last = {record["system"]: run.phases[-1], record["folder"]: run.phases[-1]}
-        phase = rows["method"].map({"bicubic": ""} | {each: each for each in run.phases} | last)
-        if phase.isna().any():
-            other = rows["method"][phase.isna()].iloc[0]
-            raise SrkitError(f"{run.folder / FILES[kind]} scores {other}, which is not of this run: take its rows out.")
-        system = phase.map(lambda each: record["system"] if each else "bicubic")
-        seed = phase.map(lambda each: record["seed"] if each else 0)
-        yield rows.assign(phase=phase, system=system, seed=seed, task=name)[COLUMNS]
+        rows = pd.read_csv(path, dtype={"image": str, "set": str, "method": str})
+        if other := set(rows["method"]) - set(phases):
+            raise SrkitError(f"{path} scores {', '.join(sorted(other))}, which this run did not train: leave that out.")
+        rows = rows.assign(phase=rows["method"].map(phases), system=record["system"], seed=record["seed"])
+        rows.loc[rows["phase"] == "", ["system", "seed"]] = "bicubic", 0
+        yield rows.assign(task=task(run.scale, how))[COLUMNS]
 
 
 def _crops(
-    named: dict[str, Run], scores: pd.DataFrame, images: Sequence[Path], folder: Path
+    named: dict[str, tuple[Run, Any]], scores: pd.DataFrame, images: Sequence[Path], folder: Path
 ) -> Iterator[dict[str, Any]]:
     """Squares of three pictures, chosen by rank: where the last system gains most on bicubic, the middle, the least."""
-    if not images:
-        return
     last = [*named][-1]
-    common = last_phases(scores[scores["task"] == task(named[last].scale, DEGRADATIONS["bicubic"])])
-    table = common.pivot_table("psnr_y", ["set", "image"], "system", sort=False)
-    gain = (table[last] - table["bicubic"]).sort_values(ascending=False)
-    ranks = {0: "most", len(gain) // 2: "middle", len(gain) - 1: "least"}
+    rows = last_phases(scores[scores["task"] == task(named[last][0].scale, BICUBIC)])
+    pictures = rows.pivot_table("psnr_y", ["set", "image"], "system", sort=False)
+    gain = (pictures[last] - pictures["bicubic"]).sort_values(ascending=False)
     files = {place: path for path, place in places(images).items()}
-    for rank, why in ranks.items():
-        name = "/".join(gain.index[rank])
-        hr = crop_to_multiple(read_image(files[gain.index[rank]]), lcm(*(run.scale for run in named.values())))
-        size = min(CROP, *hr.shape[:2])
-        corner = busiest(hr, size)
-        pictures = {"HR": hr}
-        for system, run in named.items():
-            own = _degradation(run.config)
-            for end, how in {"": DEGRADATIONS["bicubic"], f"-{OWN}": own}.items():
-                lr = lr_of(hr, run.scale, how)
-                pictures[f"{system}{end}"] = super_resolve(run.generator(), lr)
-                pictures[f"{system}-bicubic" if end else f"bicubic-x{run.scale}"] = enlarge(lr, run.scale)
-        place = re.sub(r"[^\w-]+", "-", name.rpartition(".")[0])
-        for title, picture in pictures.items():
-            write_image(folder / place / f"{title}.png", crop_at(picture, corner, size))
-        yield {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size, "rank": why}
+    for rank, why in {0: "most", len(gain) // 2: "middle", len(gain) - 1: "least"}.items():
+        place = gain.index[rank]
+        yield write_crops(folder, "/".join(place), files[place], named) | {"rank": why}
