@@ -18,12 +18,16 @@ WORD_COLUMNS = ("method", "set", "degradation", "image", "key")
 NEEDED = ("method", "set", "scale", "image", "psnr_y", "ssim_y", "key")  # in the table of an older srkit too
 
 
+def score_log(path: Path | str) -> CsvLog:
+    """The CSV file of `evaluate`, to read or to add to."""
+    return CsvLog(path, COLUMNS, WORD_COLUMNS, NEEDED, "%.6f", "table of srkit evaluate")
+
+
 class Results:
     """The CSV file of `evaluate`: a line an image and method, added as soon as it is there. None keeps nothing."""
 
     def __init__(self, path: Path | str | None):
-        kind = "table of srkit evaluate"
-        self.log = CsvLog(path, COLUMNS, WORD_COLUMNS, NEEDED, "%.6f", kind) if path else None
+        self.log = score_log(path) if path else None
         self.rows = defaultdict(list)
         for row in self.tidy():
             self.rows[_place(row)].append(row)

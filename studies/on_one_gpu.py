@@ -18,9 +18,8 @@ import sys
 import tarfile
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
-from queue import Empty
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 LARGEST = 15_000_000  # bytes of a tar file
@@ -40,9 +39,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.mps:
         _share_gpu()
-    waiting = _planned(options.studies)
-    _prepare(waiting)
-    print(f"{len(waiting)} runs; photographs ready after {time.monotonic() - began:.0f} s", flush=True)
+    waiting = [(file, number, run) for file in options.studies for number, run in enumerate(_runs(file))]
+    print(f"{len(waiting)} runs", flush=True)
     _train(waiting, options, began + 60 * options.minutes)
 
 
@@ -59,119 +57,63 @@ def _share_gpu() -> None:
         print("multi-process service:", error, flush=True)
 
 
-def _planned(files: list[Path]) -> list:
-    """(file, number, run) of every run, in the order of the files."""
+@cache
+def _runs(file: Path) -> list:
     from srkit.study import read_study
 
-    return [(file, number, run) for file in files for number, run in enumerate(read_study(file).runs())]
-
-
-def _prepare(planned: list) -> None:
-    """Decode and degrade the photographs once for all processes: each way to make LR in a process of its own."""
-    from srkit.data.sources import find_photographs
-    from srkit.degradations import BICUBIC
-
-    found, work = {}, {}
-    for _, _, run in planned:
-        recipe, study = run.recipe, run.study
-        if not getattr(recipe.degradation, "fresh", False):
-            seed = 0 if recipe.degradation == BICUBIC else run.seed  # any seed's are the same
-            if study.file not in found:
-                found[study.file] = find_photographs(study.photographs)
-                _decoded(found[study.file])
-            photographs = found[study.file]
-            key = photographs.fingerprint, recipe.scale, repr(recipe.degradation), seed
-            work.setdefault(key, (photographs, recipe.scale, recipe.crop, recipe.degradation, seed))
-    with ProcessPoolExecutor(mp_context=mp.get_context("spawn")) as pool:
-        list(pool.map(_degraded, *zip(*work.values(), strict=True)))
-
-
-def _decoded(photographs) -> tuple:
-    from srkit import dataset
-    from srkit.paths import home
-
-    dataset.LARGE = 0  # even a small set is kept in files
-    return dataset.decode_all(photographs, home() / "data" / "cache")
-
-
-def _degraded(photographs, scale: int, crop: int, degradation, seed: int) -> None:
-    from srkit.dataset import Patches
-
-    images, kept = _decoded(photographs)  # from the file, now
-    Patches(images, scale, crop, degradation, seed, kept, photographs.lr, photographs.white)
+    return read_study(file).runs()
 
 
 def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
-    context = mp.get_context("spawn")
-    jobs, answers = context.Queue(), context.Queue()
-    workers = [
-        context.Process(target=_work, args=(jobs, answers, str(options.runs), options.device, until))
-        for _ in range(min(options.workers, len(waiting)))
-    ]
-    for worker in workers:
-        worker.start()
+    """Keep the workers busy until the time is over; one that dies takes only its own run with it."""
     todo, busy, done = list(waiting), {}, set()
-
-    def send() -> None:
-        for job in list(todo):
-            first = (job[0], job[2].first_phase)
-            if len(busy) == len(workers) or time.monotonic() > until:
-                return
-            if first in done or first not in busy.values():  # one run of a first phase goes ahead of the others
-                todo.remove(job)
-                busy[job[:2]] = first
-                jobs.put(job[:2])
-
-    send()
-    while busy and time.monotonic() < until + 60:
-        try:
-            job, rows, said, folder = answers.get(timeout=5)
-        except Empty:
-            if not any(worker.is_alive() for worker in workers):
+    with mp.get_context("spawn").Pool(min(options.workers, len(waiting))) as pool:
+        while busy or todo:
+            over = time.monotonic() - until
+            if over > 60 or (over > 0 and not busy):
                 break
-            continue
-        done.add(busy.pop(job))
-        send()
-        print(f"{time.monotonic() - until:6.0f} s {said}", flush=True)
-        if rows:
-            _note(options.out / "scores.csv", rows)
-        if folder:
-            _pack(Path(folder), options.out)
-    for _ in workers:
-        jobs.put(None)
-    print(f"left: {len(todo)} not begun, {len(busy)} not ended", flush=True)
-    for worker in workers:
-        worker.join(timeout=5)
-        worker.kill()
+            for job in list(todo):
+                first = job[0], job[2].first_phase
+                alone = first in [other for other, _ in busy.values()]  # one run of a first phase goes ahead of others
+                if over < 0 and len(busy) < options.workers and (first in done or not alone):
+                    todo.remove(job)
+                    work = (*job[:2], str(options.runs), options.device, until)
+                    busy[job[:2]] = first, pool.apply_async(_work, work)
+            time.sleep(0.5)
+            for job in [job for job, (_, answer) in busy.items() if answer.ready()]:
+                first, answer = busy.pop(job)
+                done.add(first)
+                rows, said, folder = answer.get()
+                print(f"{time.monotonic() - until:6.0f} s {said}", flush=True)
+                if rows:
+                    _note(options.out / "scores.csv", rows)
+                if folder:
+                    _pack(folder, options.out)
+        print(f"left: {len(todo)} not begun, {len(busy)} not ended", flush=True)
 
 
-def _work(jobs: mp.Queue, answers: mp.Queue, runs: str, device: str, until: float) -> None:
-    """Take run after run. A worker says what came of each, and never ends the others."""
+def _work(file: Path, number: int, runs: str, device: str, until: float) -> tuple[list[dict], str, Path | None]:
+    """Train and judge one run: its rows, what came of it in words, and its folder."""
     import torch
 
-    torch.set_num_threads(1)
     from srkit import dataset
     from srkit.data.sources import find_photographs
-    from srkit.study import read_study, train_one
+    from srkit.study import train_one
 
-    dataset.LARGE, studies = 0, {}
-    for job in iter(jobs.get, None):
-        file, number = job
-        began = time.monotonic()
-        try:
-            study = studies.setdefault(file, read_study(file))
-            planned = study.runs()[number]
-            run = train_one(planned, Path(runs) / study.name, device, max(0.05, (until - began) / 60))
-            photographs = find_photographs(study.photographs)
-            rows = _judge(run, photographs, planned.recipe.degradation, device) if run.phases else []
-            last = run.history().iloc[-1]
-            said = f"{run.folder.name}: {'done' if run.done else 'STOPPED'} at {last['step']:.0f}, "
-            said += f"{time.monotonic() - began:.0f} s; " + "; ".join(map(_in_short, rows))
-            said += f"; D {last['d_hr']:.2f} {last['d_sr']:.2f} {list(run.config.get('health', ()))}"
-            answers.put((job, rows, said, str(run.folder)))
-        except BaseException as error:
-            traceback.print_exc()
-            answers.put((job, [], f"{file.name} {number}: FAILED {type(error).__name__}: {error}", None))
+    torch.set_num_threads(1)
+    dataset.LARGE, began = 0, time.monotonic()  # decoded and degraded once, in files that the processes share
+    try:
+        planned = _runs(file)[number]
+        run = train_one(planned, Path(runs) / planned.study.name, device, max(0.05, (until - began) / 60))
+        photographs = find_photographs(planned.study.photographs)
+        rows = _judge(run, photographs, planned.recipe.degradation, device) if run.phases else []
+        last = run.history().iloc[-1]
+        said = f"{run.folder.name}: {'done' if run.done else 'STOPPED'} at {last['step']:.0f}, "
+        said += f"{time.monotonic() - began:.0f} s; " + "; ".join(map(_in_short, rows))
+        return rows, f"{said}; D {last['d_hr']:.2f} {last['d_sr']:.2f} {list(run.config.get('health', ()))}", run.folder
+    except BaseException as error:
+        traceback.print_exc()
+        return [], f"{file.name} {number}: FAILED {type(error).__name__}: {error}", None
 
 
 def _in_short(row: dict) -> str:

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from srkit.degradations import WILD
 from srkit.cli import main
+from srkit.degradations import WILD
 from srkit.files import SrkitError
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
@@ -158,6 +158,7 @@ def test_dotted_names_change_one_thing_each():
 
 BAD = [
     ('name = "tiny"', "", r"line 2: \[study\] has no name"),
+    ('name = "tiny"', 'name = "smoke"', "line 3: name = 'smoke' is a profile's"),
     ('name = "tiny"', 'name = "a/b"', "line 3: name = 'a/b' is to name a folder"),
     ('profile = "laptop"', 'profile = "smoke"', "line 4: .*smoke.*mean nothing"),
     ('profile = "laptop"', 'profile = "laptp"', "line 4: profile 'laptp' is not known"),
@@ -203,6 +204,13 @@ BAD_CHANGES = [
     ),
     ('generator.end = "tanh", generator.skip = true', "line 39: .*end 'tanh' is not known.*choose one of linear"),
     ("crop = 34", "a crop of 34 pixels is not a multiple of the scale 4"),
+    ("phases.gan.losses.pixel = 3", "line 39: phases.gan.losses.pixel = .* it takes a name, or a table with one"),
+    ("discriminator = 2.5", "line 39: discriminator = 2.5 does not fit"),
+    (
+        '} \ndrop = ["phases.gan.losses.pixl"] #',
+        "line 40: what hinge may drop has no 'phases.gan.losses.pixl': did you mean",
+    ),
+    ('} \ndrop = ["phases.psnr", "phases.gan"] #', "line 40: without phases.gan there is nothing left to train with"),
     ("", "line 37: hinge is the same as gan: change something, or leave it out"),
 ]
 
@@ -395,7 +403,8 @@ def test_a_figure_shows_every_system_of_its_group(done):
         figure, table, _ = draw(record, record.systems)
         assert set(record.systems) <= set(table["system"])
         plt.close(figure)
-    (place,) = record.study["crops"]
+    place, failure = record.study["crops"]
+    assert (place["picture"], failure["picture"], failure["rank"]) == ("pictures/a.png", "pictures/b.png", "least")
     figure, table, text = draw_crops(record, record.systems, place)
     shown = ["HR", "bicubic, x4", "bicubic, x2", "srresnet, x4", "gan, x4", "wild, x2", "hinge, x4"]
     assert list(table["shown"]) == [axis.get_title().partition("\n")[0] for axis in figure.axes if axis.images] == shown

@@ -1,5 +1,6 @@
 """What the command study does; see srkit.commands."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,10 @@ def _run(options: SimpleNamespace) -> int:
     from srkit.study.work import run_study
 
     file, runs = options.file, options.runs
-    failed = run_study(file, options.workers, _part(options.part), options.device, runs)
+    part = re.fullmatch(r"(\d+)/(\d+)", options.part or "1/1")
+    if not part:
+        raise SrkitError(f"--part {options.part} is not understood: write K/N, as 1/3.")
+    failed = run_study(file, options.workers, tuple(map(int, part.groups())), options.device, runs)
     try:
         if read_study(file).tests:
             paths = report(file, runs, options.figures)
@@ -58,12 +62,3 @@ def _status(file: Path, runs: Path | None) -> int:
     unknown = " and more" * bool(table["hours_left"].isna().any())
     print(f"{counts}; {table['hours_left'].sum():.1f} hours of one worker left{unknown}.")
     return int((table["state"] != "done").any())
-
-
-def _part(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdigit() and count.isdigit()):
-        raise SrkitError(f"--part {text} is not understood: write K/N, as 1/3.")
-    return int(number), int(count)

@@ -126,10 +126,8 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     for axis in axes[-1]:
         axis.set_xlabel("epoch", fontsize=7)
     figure.legend(handles=[first, second], loc="outside lower center", ncols=2, fontsize=7)
-    text = (
-        "Generator's loss: all terms with their weights, which change where a phase begins (dotted). An epoch: as many "
-    )
-    text += "crops as there are training photographs."
+    text = "Generator's loss: all terms with their weights, which change where a phase begins (dotted). An epoch: as"
+    text += " many crops as there are training photographs."
     return figure, table, text
 
 
@@ -156,26 +154,24 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     own: of each system's own degradation, where that is not the bicubic one.
     """
     folder, end = record.folder / "crops" / place["folder"], f"-{OWN}" if own else ""
-    name, _, image = place["picture"].partition("/")
+    set_name, _, image = place["picture"].partition("/")
     rows = record.scores if own else record.common()
-    rows = last_phases(rows[(rows["set"] == name) & (rows["image"] == image)])
-    scales = list(dict.fromkeys(record.run(system)["recipe"]["scale"] for system in systems))
-    shown = [("HR", "HR", None, None)]
-    if own:
-        shown += [
-            (f"bicubic of {system}'s LR", f"{system}-bicubic", "bicubic", record.run(system)["task"])
-            for system in systems
-        ]
-    else:
-        shown += [(f"bicubic, x{scale}", f"bicubic-x{scale}", "bicubic", f"x{scale}, bicubic") for scale in scales]
-    for system in systems:
-        scale = record.run(system)["recipe"]["scale"]
-        task = record.run(system)["task"] if own else f"x{scale}, bicubic"
-        shown.append((f"{system}, x{scale}" if len(scales) > 1 else system, f"{system}{end}", system, task))
+    rows = last_phases(rows[(rows["set"] == set_name) & (rows["image"] == image)])
+    scales = {name: record.run(name)["recipe"]["scale"] for name in systems}
+    tasks = {name: record.run(name)["task"] if own else f"x{scale}, bicubic" for name, scale in scales.items()}
+    shown = {"HR": ("HR", "", "")}
+    for system, scale in scales.items():
+        title, file = f"bicubic, x{scale}", f"bicubic-x{scale}"
+        if own:
+            title, file = f"bicubic of {system}'s LR", f"{system}-bicubic"
+        shown[title] = file, "bicubic", tasks[system]
+    for system, scale in scales.items():
+        title = f"{system}, x{scale}" if len(set(scales.values())) > 1 else system
+        shown[title] = f"{system}{end}", system, tasks[system]
     pictures, lines = {}, []
-    for title, file, system, task in shown:
+    for title, (file, system, task) in shown.items():
         scored = rows[(rows["system"] == system) & (rows["task"] == task)]
-        line = {"shown": title, "task": task or "", "set": name, "image": image, **place}
+        line = {"shown": title, "task": task, "set": set_name, "image": image, **place}
         text = "\n"
         if len(scored):
             mean = scored[scored["seed"] == scored["seed"].min()][SCORES].mean()
@@ -188,8 +184,8 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     figure = show_grid(grid)
     for axis in figure.axes:
         axis.title.set_fontsize(6)
-    text = f"{name}, {image}, the {place['size']} x {place['size']} pixels with the steepest edges. PSNR-Y and LPIPS"
-    text += f" of the whole picture. {'Each from its own LR.' if own else 'All from the bicubic LR.'}"
+    text = f"{set_name}, {image}, the {place['size']} x {place['size']} pixels with the steepest edges. PSNR-Y and "
+    text += f"LPIPS of the whole picture. {'Each from its own LR.' if own else 'All from the bicubic LR.'}"
     return figure, pd.DataFrame(lines), text
 
 

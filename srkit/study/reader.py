@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srkit.files import SrkitError
-from srkit.profiles import Profile, find_profile
+from srkit.profiles import PROFILES, Profile, find_profile
 from srkit.recipes import Recipe, find_named, find_recipe
 from srkit.steps import PRECISIONS
 from srkit.study.plan import Entry, Study
@@ -65,6 +65,10 @@ class _Reader:
             if name not in head:
                 raise SrkitError(f"[study] has no {name}: write {name} = ... below it.")
         _check_name(head["name"])
+        if head["name"] in PROFILES:
+            raise SrkitError(
+                f"name = {head['name']!r} is a profile's, whose runs would be taken for these: give another."
+            )
         find_named("precision", head.get("precision", "fp32"), PRECISIONS)
         if isinstance(head.get("valid"), str):
             head["valid"] = self._listed(head["valid"])

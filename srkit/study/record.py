@@ -16,7 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from srkit import losses
+        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
+        weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
+        more = {"loss_weights": weights, "threads": study.threads}
+        records.append(described(run, planned.system, planned.recipe.degradation) | more)
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
@@ -26,6 +29,7 @@ from srkit.generator import count_parameters
 from srkit.images import crop_at, crop_to_multiple, read_image, write_image
 from srkit.metrics import lpips_judge
 from srkit.runs import Run
+from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
 from srkit.study.scores import COMMON, FILES, OWN, protocols, set_name, task
 from srkit.study.variants import known
@@ -75,10 +79,7 @@ def read_record(folder: Path | str) -> Record:
     try:
         study = json.loads((folder / "study.json").read_text())
         _ = [run["loss_weights"] for run in study["runs"]]  # an older srkit kept none
-        text = {"system": str, "phase": str, "set": str, "image": str}
-        scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values={"psnr_y": [""]})
-        for name in SCORES:
-            scores[name] = pd.to_numeric(scores[name], errors="coerce")
+        scores = CsvLog(folder / "scores.csv", COLUMNS, ["system", "phase", "task", "set", "image"]).read()
         return Record(folder, study, scores, pd.read_csv(folder / "histories.csv", dtype={"system": str}))
     except (OSError, ValueError, KeyError) as error:
         raise SrkitError(f"{folder} keeps no study ({error}): make it with srkit study run FILE.") from error
@@ -96,14 +97,45 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     records, histories = [], []
     for planned in done:
         run = Run(runs / planned.folder)
+<<<<<<< HEAD
         records.append(described(run, planned.system, planned.recipe.degradation) | {"threads": study.threads})
+=======
+        config = run.config
+        record = {name: config[name] for name in KEPT if name in config}
+        record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
+        record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
+        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
+        record["loss_weights"] = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
+        record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
+        records.append(record | {"parameters": count_parameters(run.generator())})
+>>>>>>> study3
         histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
-    said["crops"] = list(_crops(study, done, runs, folder / "crops"))
+    said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
+    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+
+
+def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
+    """What a record says of a run. SrkitError for a smoke run."""
+    config = run.config
+    if config["profile"] == "smoke":
+        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
+    record = {name: config[name] for name in KEPT if name in config} | {"system": system}
+    record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
+    record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
+        records.append(record | {"parameters": count_parameters(run.generator())})
+>>>>>>> study3
+        histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
+    said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
+    said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
+    said["groups"] = {entry.name: entry.group for entry in study.entries}
+    said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
+    scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
+    said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
     return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
 
 
@@ -151,7 +183,7 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
         for protocol, degradation in protocols(planned.recipe.degradation).items():
             for holder, phases in ((source, first), (run, rest)):
                 if (holder.folder / FILES[protocol]).exists():
-                    rows = pd.read_csv(holder.folder / FILES[protocol]).rename(columns={"method": "phase"})
+                    rows = score_log(holder.folder / FILES[protocol]).read().rename(columns={"method": "phase"})
                     rows = rows[rows["phase"].isin(phases)].assign(system=planned.system, seed=planned.seed)
                     yield rows.assign(task=task(planned.recipe.scale, degradation))[COLUMNS]
 
@@ -170,12 +202,19 @@ def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataF
             yield rows.assign(system="bicubic", seed=0, phase="", task=name)[COLUMNS]
 
 
-def _crops(study: Study, done: list[Planned], runs: Path, folder: Path) -> Iterable[dict[str, Any]]:
+def _crops(
+    study: Study, done: list[Planned], runs: Path, scores: pd.DataFrame, folder: Path
+) -> Iterable[dict[str, Any]]:
+    """Squares of the pictures to show, and of the failure: the picture where the systems gain least on bicubic."""
     firsts = {}
     for planned in done:  # by system and seed
         firsts.setdefault(planned.system, (Run(runs / planned.folder), planned.recipe.degradation))
-    for name, path in shown_pictures(study).items():
-        yield write_crops(folder, name, path, firsts)
+    common = scores[scores["task"].str.endswith(f", {COMMON}")]
+    common = common.assign(ours=common["system"] != "bicubic")
+    means = common.pivot_table("psnr_y", ["task", "set", "image"], "ours")
+    least = "/".join((means[True] - means[False]).groupby(["set", "image"]).mean().idxmin())
+    for name, path in shown_pictures(study, least).items():
+        yield write_crops(folder, name, path, firsts) | ({"rank": "least"} if name == least else {})
 
 
 def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Run, Any]]) -> dict[str, Any]:
@@ -199,10 +238,9 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
     return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
 
 
-def shown_pictures(study: Study) -> dict[str, Path]:
-    """The test pictures that figures show, by SET/FILE: those that the study names, or the first of each set."""
+def shown_pictures(study: Study, *more: str) -> dict[str, Path]:
+    """The test pictures that figures show, by SET/FILE: those that the study names, or the first of each set; and more."""
     sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
-    if not study.crops:
-        return {f"{name}/{pictures[0].name}": pictures[0] for name, pictures in sets.items()}
     files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
-    return {name: known(name, files, "the study's test sets") for name in study.crops}
+    names = study.crops or [f"{name}/{pictures[0].name}" for name, pictures in sets.items()]
+    return {name: known(name, files, "the study's test sets") for name in (*names, *more)}

@@ -3,13 +3,12 @@
 import hashlib
 from pathlib import Path
 
-import pandas as pd
-
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate
 from srkit.metrics import lpips_judge
 from srkit.runs import Run
+from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
 
 COMMON, OWN = "bicubic", "own"  # the two protocols
@@ -66,7 +65,7 @@ def is_scored(planned: Planned, run: Run) -> bool:
         path = run.folder / FILES[protocol]
         if not path.exists() or path.stat().st_mtime < newest:
             return False
-        found = pd.read_csv(path)[["set", "method"]]
+        found = score_log(path).read()[["set", "method"]]
         if not wanted <= set(found.itertuples(index=False, name=None)):
             return False
     return True

@@ -45,7 +45,7 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
     against: by system. Columns: against; psnr_y_gain in dB and lpips_gain, each with its interval, _low and _high, and
     its _p, of `srkit.tables.paired_tests`; Holm's correction is within a set and task.
     """
-    others = {}
+    others, columns = {}, list(table)
     for score in ("psnr_y", "lpips"):
         tests = paired_tests(rows, against, score, holm=False, keys=KEYS)
         tests["p"] = tests.groupby([*KEYS[:2]])["p"].transform(holm_corrected)
@@ -53,7 +53,8 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
         names = {"gain": f"{score}_gain", "gain_low": f"{score}_gain_low", "gain_high": f"{score}_gain_high"}
         names |= {"p": f"{score}_p"}
         table = table.merge(tests[[*KEYS, *names]].rename(columns=names), on=[*KEYS], how="left")
-    return table.assign(against=[others.get(tuple(row), "–") for row in table[[*KEYS]].to_numpy()])
+    table.insert(len(columns), "against", [others.get(tuple(row), "–") for row in table[[*KEYS]].to_numpy()])
+    return table
 
 
 def common_table(record: Record) -> pd.DataFrame:

@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+
+from torch import nn
 
 from srkit import degradations, discriminator, generator, losses
 from srkit.declarations import Phase, Recipe
@@ -38,18 +40,26 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
 
 def degradation(value: Any) -> Any:
     """A degradation by its short name, such as "wild", or as a table, {"name": "BlurDown", "sigma": 2.0}."""
-    room = _classes(degradations)
-    return (
-        find_degradation(value) if isinstance(value, str) and value not in room else _record("degradation", value, room)
-    )
+    if isinstance(value, str) and value not in _classes(degradations):
+        return find_degradation(value)
+    return _whole("degradation", value, degradations)
 
 
-def update(record: Any, changes: Mapping[str, Any], what: str) -> Any:
-    """A dataclass with some fields changed, each checked against its type. what: how an error calls it."""
-    hints = {field.name: field.type for field in fields(record)}
+def update(thing: Any, changes: Mapping[str, Any], what: str) -> Any:
+    """A dataclass, or a network as recipes keep it, with other fields or options, each checked against its type.
+
+    what: how an error calls it.
+    """
+    network = isinstance(thing, partial)
+    if network:
+        parameters = inspect.signature(thing.func).parameters
+        hints, owner = {name: parameters[name].annotation for name in options(thing)}, thing.func.__name__
+    else:
+        hints, owner = {field.name: field.type for field in fields(thing)}, what
+    values = {}
     for name, value in changes.items():
-        record = replace(record, **{name: suited(f"{what}.{name}", native(value), known(name, hints, what))})
-    return record
+        values[name] = suited(f"{what}.{name}", native(value), known(name, hints, owner))
+    return partial(thing.func, **thing.keywords | values) if network else replace(thing, **values)
 
 
 def known(name: str, names: Mapping[str, Any], what: str) -> Any:
@@ -81,15 +91,18 @@ def _vary(recipe: Recipe, path: str, value: Any) -> Recipe:
         return replace(recipe, phases=tuple(changed if each is phase else each for each in recipe.phases))
     names = {field.name: field.type for field in fields(Recipe) if field.name not in FIXED}
     known(head, names, "a recipe")
-    part = getattr(recipe, head)
-    if head == "degradation":
-        return replace(recipe, degradation=update(part, {rest: value}, head) if rest else degradation(value))
-    if head in ("generator", "discriminator"):
-        room = _classes(generator if head == "generator" else discriminator)
-        return replace(recipe, **{head: _option(part, rest, value, path) if rest else _part(head, value, room)})
-    if rest:
+    part, rooms = getattr(recipe, head), {"generator": generator, "discriminator": discriminator}
+    if rest and head not in (*rooms, "degradation"):
         raise SrkitError(f"{head} has no parts: write {head} alone.")
-    return replace(recipe, **{head: suited(path, value, names[head])})
+    if rest and part is None:
+        raise SrkitError(f"{path}: this recipe has no {head}: name a whole one first.")
+    if rest:
+        new = update(part, {rest: value}, head)
+    elif head in rooms:
+        new = _whole(head, value, rooms[head])
+    else:
+        new = degradation(value) if head == "degradation" else suited(path, value, names[head])
+    return replace(recipe, **{head: new})
 
 
 def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
@@ -98,7 +111,6 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
         hints = {field.name: field.type for field in fields(Phase) if field.name not in ("name", "losses")}
         return replace(phase, **{head: suited(path, value, known(head, hints, "a phase"))})
     term, _, option = rest.partition(".")
-    room = {name: loss for name, loss in _classes(losses).items() if hasattr(loss, "term")}
     here = {loss.term: loss for loss in phase.losses}
     if option:
         loss = known(term, here, f"phase {phase.name}")
@@ -108,10 +120,9 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
         else:
             new = update(loss, {option: value}, f"phases.{phase.name}.losses.{term}")
     else:
-        table = _table(path, value)
-        loss = here.get(term)
-        weight = suited(f"{path}.weight", table.pop("weight", phase.losses.get(loss)), float)
-        new = _record("loss", table, room)
+        loss, table = here.get(term), value if isinstance(value, dict) else {"name": value}
+        weight = suited(f"{path}.weight", table.get("weight", phase.losses.get(loss)), float)
+        new = _whole(path, {name: each for name, each in table.items() if name != "weight"}, losses)
         if new.term != term:
             raise SrkitError(f"{type(new).__name__} is no {term} loss: write phases.{phase.name}.losses.{new.term}.")
     kept = {new if each is loss else each: weight if each is loss else old for each, old in phase.losses.items()}
@@ -119,51 +130,28 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
 
 
 def _drop(recipe: Recipe, path: str) -> Recipe:
-    head, _, rest = path.partition(".")
-    name, _, rest = rest.partition(".")
-    if head != "phases" or not name or (rest and not rest.startswith("losses.")):
-        raise SrkitError(f"{path} cannot be dropped: name a phase (phases.psnr) or a loss (phases.gan.losses.pixel).")
-    phase = known(name, {phase.name: phase for phase in recipe.phases}, f"{recipe.name}'s phases")
-    kept = tuple(each for each in recipe.phases if each is not phase)
-    if rest:
-        loss = known(rest.removeprefix("losses."), {loss.term: loss for loss in phase.losses}, f"phase {name}")
-        fewer = replace(phase, losses={each: weight for each, weight in phase.losses.items() if each is not loss})
-        kept = tuple(fewer if each is phase else each for each in recipe.phases)
-    if not kept or not all(each.losses for each in kept):
+    places = {f"phases.{phase.name}": (phase, None) for phase in recipe.phases}
+    for phase in recipe.phases:
+        places |= {f"phases.{phase.name}.losses.{loss.term}": (phase, loss) for loss in phase.losses}
+    phase, gone = known(path, places, f"what {recipe.name} may drop")
+    fewer = replace(phase, losses={loss: weight for loss, weight in phase.losses.items() if loss is not gone})
+    kept = tuple(fewer if each is phase else each for each in recipe.phases if gone or each is not phase)
+    if not kept or not fewer.losses:
         raise SrkitError(f"without {path} there is nothing left to train with: leave it in.")
     return replace(recipe, phases=kept)
 
 
-def _part(what: str, value: Any, room: Mapping[str, type]) -> partial:
-    table = _table(what, value)
-    part = partial(known(table.pop("name"), room, f"srkit.{what}"))
-    for name, each in table.items():
-        part = _option(part, name, each, f"{what}.{name}")
-    return part
-
-
-def _option(part: partial | None, name: str, value: Any, path: str) -> partial:
-    if part is None:
-        raise SrkitError(f"{path}: this recipe has no {path.partition('.')[0]}: name a whole one first.")
-    known(name, options(part), part.func.__name__)
-    hint = inspect.signature(part.func).parameters[name].annotation
-    return partial(part.func, **part.keywords | {name: suited(path, value, hint)})
-
-
-def _record(what: str, value: Any, room: Mapping[str, type]) -> Any:
-    table = _table(what, value)
-    return update(known(table.pop("name"), room, f"srkit's list of {what}s")(), table, what)
-
-
-def _table(path: str, value: Any) -> dict[str, Any]:
-    """A whole part as a table: its name alone, or with options."""
+def _whole(what: str, value: Any, module: ModuleType) -> Any:
+    """A whole part of the kind that a module defines, from its name alone, or a table with its name and options."""
     table = {"name": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise SrkitError(f"{path} = {value!r} does not fit: it takes a name, or a table with one.")
-    return dict(table)
+        raise SrkitError(f"{what} = {value!r} does not fit: it takes a name, or a table with one.")
+    cls = known(table["name"], _classes(module), module.__name__)
+    more = {name: each for name, each in table.items() if name != "name"}
+    return update(partial(cls) if issubclass(cls, nn.Module) else cls(), more, what)
 
 
-def _classes(module: Any) -> dict[str, type]:
+def _classes(module: ModuleType) -> dict[str, type]:
     """The parts of recipes that a module defines: losses, degradations, and networks that take a scale or a crop."""
     own = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     sizes = {"scale", "crop"}

@@ -43,7 +43,7 @@ def draw_slides(records: Sequence[Record], folder: Path, words: Mapping[str, str
 
     paths = []
     for record in records:
-        for name, figure in _figures(record):
+        for name, figure in _figures(record, one_task=True):
             figure.set_size_inches(*SLIDE)
             for text in figure.findobj(Text):
                 text.set_fontsize(max(text.get_fontsize(), SMALLEST))
@@ -59,14 +59,17 @@ def draw_slides(records: Sequence[Record], folder: Path, words: Mapping[str, str
     return paths
 
 
-def _figures(record: Record) -> Iterator[tuple[str, Figure]]:
-    """The figures of a record that it has the numbers for, each with its name."""
+def _figures(record: Record, one_task: bool = False) -> Iterator[tuple[str, Figure]]:
+    """The figures of a record that it has the numbers for, each with its name. one_task: curves apart by task."""
     for group, systems in groups(record).items():
         end = f"-{group}" if group else ""
         if record.common()["system"].isin(systems).any():
             yield f"plane{end}", draw_plane(record, systems)[0]
         if len(systems) > 1:
-            yield f"curves{end}", draw_curves(record, systems)[0]
+            for task in dict.fromkeys(record.run(name)["task"] for name in systems) if one_task else [""]:
+                some = [name for name in systems if task in ("", record.run(name)["task"])]
+                word = re.sub(r"\W+", "-", task)
+                yield f"curves{end}{'-' * one_task}{word}", draw_curves(record, some)[0]
             yield f"losses{end}", draw_losses(record, systems)[0]
         for place in record.study["crops"]:
             yield f"crops-{place['folder']}{end}", draw_crops(record, systems, place)[0]

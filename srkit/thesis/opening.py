@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from srkit import losses
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate, places
 from srkit.files import SrkitError
 from srkit.pretrained import shipped
 from srkit.records import describe
 from srkit.runs import Run
+from srkit.score_table import score_log
 from srkit.study.reader import read_study
 from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, thinned, write_crops, write_record
 from srkit.study.report import figures_of
@@ -62,9 +64,7 @@ def _check_runs(runs: Sequence[dict[str, Any]]) -> None:
         if run["profile"] == "smoke":
             raise SrkitError(f"{run['folder']} is a smoke run, whose numbers mean nothing: leave it out.")
         if run["data"] != runs[0]["data"]:
-            told = [
-                f"{each['system']} ({each['data']['name']} {each['data']['fingerprint']})" for each in (runs[0], run)
-            ]
+            told = (f"{each['system']} ({' '.join(map(str, each['data'].values()))})" for each in (runs[0], run))
             raise SrkitError(f"{' and '.join(told)} were trained on different data: write a chapter of each.")
 
 
@@ -130,7 +130,7 @@ def _of_runs(runs: Sequence[Run], folder: Path, images: Sequence[Path], lpips: A
         if any((each["system"], each["seed"]) == (name, config["seed"]) for each in records):
             raise SrkitError(f"{run.folder} is {name}, seed {config['seed']}, a second time: leave one of them out.")
         own = _degradation(run)
-        records.append(described(run, name, own) | {"threads": None})
+        records.append(described(run, name, own) | {"loss_weights": _loss_weights(config), "threads": None})
         named.setdefault(name, (run, own))
     _check_runs(records)
     for run, record in zip(runs, records, strict=True):
@@ -154,6 +154,15 @@ def _degradation(run: Run) -> Any:
     return next((each for each in DEGRADATIONS.values() if describe(each) == recorded), None) or degradation(recorded)
 
 
+def _loss_weights(config: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """By phase and term, the weights of a run's losses; a loss of one's own counts as the pixel loss, as it is logged."""
+    terms = {name: each.term for name, each in vars(losses).items() if hasattr(each, "term")}
+    return {
+        phase["name"]: {terms.get(loss["name"], "pixel"): loss["weight"] for loss in phase["losses"]}
+        for phase in config["recipe"]["phases"]
+    }
+
+
 def _scored(
     run: Run, record: dict[str, Any], folder: Path, images: Sequence[Path], lpips: Any
 ) -> Iterator[pd.DataFrame]:
@@ -168,7 +177,7 @@ def _scored(
             evaluate(methods, images, run.scale, lpips=lpips, csv=path, degradation=how)
         if not path.exists():
             continue
-        rows = pd.read_csv(path, dtype={"image": str, "set": str, "method": str})
+        rows = score_log(path).read()
         if other := set(rows["method"]) - set(phases):
             raise SrkitError(f"{path} scores {', '.join(sorted(other))}, which this run did not train: leave that out.")
         rows = rows.assign(phase=rows["method"].map(phases), system=record["system"], seed=record["seed"])
