@@ -16,10 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
-        weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
-        more = {"loss_weights": weights, "threads": study.threads}
-        records.append(described(run, planned.system, planned.recipe.degradation) | more)
+from srkit.csv_log import CsvLog
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
@@ -97,18 +94,10 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     records, histories = [], []
     for planned in done:
         run = Run(runs / planned.folder)
-<<<<<<< HEAD
-        records.append(described(run, planned.system, planned.recipe.degradation) | {"threads": study.threads})
-=======
-        config = run.config
-        record = {name: config[name] for name in KEPT if name in config}
-        record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
-        record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
         phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
-        record["loss_weights"] = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
-        record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
-        records.append(record | {"parameters": count_parameters(run.generator())})
->>>>>>> study3
+        weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
+        more = {"loss_weights": weights, "threads": study.threads}
+        records.append(described(run, planned.system, planned.recipe.degradation) | more)
         histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
@@ -126,31 +115,6 @@ def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
         raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
     record = {name: config[name] for name in KEPT if name in config} | {"system": system}
     record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
-    record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
-        records.append(record | {"parameters": count_parameters(run.generator())})
->>>>>>> study3
-        histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
-    said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
-    said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
-    said["groups"] = {entry.name: entry.group for entry in study.entries}
-    said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
-    scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
-    said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
-    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
-
-
-def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
-    """What a record says of a run. SrkitError for a smoke run."""
-    config = run.config
-    if config["profile"] == "smoke":
-        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
-    record = {name: config[name] for name in KEPT if name in config} | {"system": system}
-    record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
-    terms = {name: getattr(each, "term", None) for name, each in vars(losses).items()}
-    record["loss_weights"] = {
-        phase["name"]: {terms.get(loss["name"]) or "pixel": loss["weight"] for loss in phase["losses"]}
-        for phase in config["recipe"]["phases"]
-    }
     record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
     return record | {"parameters": count_parameters(run.generator())}
 
@@ -239,7 +203,7 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
 
 
 def shown_pictures(study: Study, *more: str) -> dict[str, Path]:
-    """The test pictures that figures show, by SET/FILE: those that the study names, or the first of each set; and more."""
+    """The test pictures that figures show, by SET/FILE: those of the study, or the first of each set; and `more`."""
     sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
     files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
     names = study.crops or [f"{name}/{pictures[0].name}" for name, pictures in sets.items()]

@@ -155,7 +155,7 @@ def _degradation(run: Run) -> Any:
 
 
 def _loss_weights(config: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """By phase and term, the weights of a run's losses; a loss of one's own counts as the pixel loss, as it is logged."""
+    """By phase and term, the weights of a run's losses; a loss of one's own counts as the pixel loss."""
     terms = {name: each.term for name, each in vars(losses).items() if hasattr(each, "term")}
     return {
         phase["name"]: {terms.get(loss["name"], "pixel"): loss["weight"] for loss in phase["losses"]}
