@@ -199,7 +199,7 @@ def write_table(path: Path, rows: pd.DataFrame, made: str = "") -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made: str, notebooks: Path) -> list[Path]:
+def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made: str) -> list[Path]:
     """results.tex, results.md, results.csv and references.bib into a folder of figures; the paths.
 
     results.tex has the table and each of the figures that is there, with its caption: \\input it behind
@@ -219,9 +219,8 @@ def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made:
     with replacing(folder / "results.tex") as beside, replacing(folder / "results.csv") as csv:
         beside.write_text("\n".join(parts), encoding="utf-8")
         table.to_csv(csv, index=False, float_format="%.6g")
-    if (notebooks / "references.bib").exists():
-        with replacing(folder / "references.bib") as beside:
-            shutil.copyfile(notebooks / "references.bib", beside)
+    with replacing(folder / "references.bib") as beside:
+        shutil.copyfile(Path(__file__).with_name("references.bib"), beside)
     return [folder / name for name in ("results.tex", "results.md", "results.csv", "references.bib")]
 
 

@@ -166,7 +166,7 @@ def thesis(tmp_path, project):
     axis.plot([0, 1])
     save_figure(figure, "06_some", pd.DataFrame({"x": [1]}), tmp_path / "fig", "x4, 95 % of a_b: 3 × 3 – <ok>.")
     plt.close(figure)
-    write_thesis(tmp_path / "fig", rows(20, wgan_gp=0.5), ["06_some", "06_absent"], "seed 0.", project / "notebooks")
+    write_thesis(tmp_path / "fig", rows(20, wgan_gp=0.5), ["06_some", "06_absent"], "seed 0.")
     return tmp_path
 
 
@@ -192,7 +192,7 @@ def test_the_thesis_files_compile(thesis):
 
 
 def test_every_work_that_a_notebook_cites_is_in_the_bibliography(project):
-    works = (project / "notebooks" / "references.bib").read_text()
+    works = (project / "srkit" / "references.bib").read_text()
     for path in sorted((project / "notebooks").glob("*.ipynb")):
         cited = set(re.findall(r"arXiv:(\d{4}\.\d{5})", path.read_text()))
         assert {number for number in cited if number not in works} == set(), path.name

@@ -26,7 +26,7 @@ from srkit.thesis.facts import Fact
 from srkit.thesis.opening import check_votes, open_records, warnings
 
 SECTIONS = ("method", "data", "protocol", "results", "qualitative", "ablation", "threats", "reproducibility")
-BIB = Path(__file__).with_name("references.bib")
+BIB = Path(__file__).parent.parent / "references.bib"
 WATTS = 100.0  # of a run while it trains, where nobody says more
 
 
