@@ -315,7 +315,7 @@ def test_synthetic_votes_are_refused_and_real_ones_counted(study, tmp_path):
     votes = tmp_path / "votes.csv"
     lines = ["rater,image,method,score", "synthetic 1,a,HR,5", "synthetic 1,a,srgan,3"]
     votes.write_text("\n".join(lines) + "\n")
-    with pytest.raises(SrkitError, match="synthetic votes, which are nobody's opinion"):
+    with pytest.raises(SrkitError, match="synthetic votes or none, which is nobody's opinion"):
         write_chapter([study], tmp_path / "out", votes=votes)
     votes.write_text("\n".join([*lines, "anna,a,srgan,4"]).replace("synthetic 1", "ben") + "\n")
     write_chapter([study], tmp_path / "out", votes=votes)
@@ -345,7 +345,7 @@ def test_a_run_that_nobody_scored_has_a_chapter_without_scores(tmp_path):
     results = (tmp_path / "out" / "generated" / "results.tex").read_text()
     assert "No test set has been scored" in results
     assert "25.40" in results  # the last validation of the first phase, of its history
-    assert [path.name for path in paths if path.suffix == ".pdf"] == ["history.pdf"]
+    assert [path.name for path in paths if path.suffix == ".pdf"] == ["srgan-history.pdf"]
     assert not (tmp_path / "srgan-laptop-s0" / "scores.csv").exists()
 
 
@@ -368,8 +368,8 @@ def test_columns_and_language_reach_figures_and_numbers(chapter, slides):
     def width(path: Path) -> float:
         return float(re.search(rb"MediaBox \[ 0 0 ([\d.]+)", path.read_bytes())[1]) / 72
 
-    assert width(chapter / "figures" / "curves.pdf") == pytest.approx(6.3, abs=0.01)
-    assert width(slides / "figures" / "plane.pdf") == pytest.approx(3.25, abs=0.01)
+    assert width(chapter / "figures" / "tiny-curves.pdf") == pytest.approx(6.3, abs=0.01)
+    assert width(slides / "figures" / "srresnet-plane.pdf") == pytest.approx(3.25, abs=0.01)
     assert "twocolumn" in (slides / "main.tex").read_text()
     assert "Tabelle" in (slides / "main.tex").read_text()
     results = (slides / "generated" / "results.tex").read_text()

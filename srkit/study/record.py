@@ -196,7 +196,7 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
             end = "" if protocol == COMMON else f"-{OWN}"
             pictures[system + end] = super_resolve(run.generator(), lr)
             pictures[f"bicubic-x{run.scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, run.scale)
-    place = re.sub(r"[^\w-]+", "-", name.rpartition(".")[0])
+    place = name.rpartition(".")[0].replace("/", "-")
     for title, picture in pictures.items():
         write_image(folder / place / f"{title}.png", crop_at(picture, corner, size))
     return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from srkit import __version__
+from srkit.apps.rating import opinions
 from srkit.data.registry import NAMED
 from srkit.files import replacing
 from srkit.paths import home
@@ -23,7 +23,7 @@ from srkit.tables import SHOWN, tex
 from srkit.thesis import facts
 from srkit.thesis.drawing import draw, draw_slides
 from srkit.thesis.facts import Fact
-from srkit.thesis.opening import check_votes, open_records, warnings
+from srkit.thesis.opening import open_records, read_votes, warnings
 
 SECTIONS = ("method", "data", "protocol", "results", "qualitative", "ablation", "threats", "reproducibility")
 BIB = Path(__file__).parent.parent / "references.bib"
@@ -60,7 +60,7 @@ def write_chapter(
         "records": [_facts(record, drawn[record.folder], out) for record in records],
         "warnings": warned,
         "looked_at": list(looked_at),
-        "opinions": _opinions(votes, out) if votes else [],
+        "opinions": facts.rows(opinions(read_votes(votes)), _name(votes, out), ["method"]) if votes else [],
         "watts": Fact(watts, "the command", "--watts"),
         "columns_of_page": columns,
         "command": command,
@@ -104,7 +104,7 @@ class Writer:
         self.works = dict(re.findall(r"^(?=@\w+\{([^,]+),)(.+\n)", BIB.read_text(encoding="utf-8"), re.MULTILINE))
         self.numbers, self.file = [], ""
         self.pages.filters |= {"t": lambda text: self.words.get(text, text), "cite": self._cited, "label": _label}
-        self.pages.filters |= {"raw": Markup, "hours": _hours, "energy": _energy, "same": _same, "path": _breakable}
+        self.pages.filters |= {"raw": Markup, "scaled": _scaled, "same": _same, "path": _breakable}
         self.pages.globals |= {"german": language == "de"}
 
     def render(self, name: str, everything: Mapping[str, Any]) -> str:
@@ -156,15 +156,6 @@ def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any
     }
 
 
-def _opinions(votes: Path, out: Path) -> list[dict[str, Any]]:
-    """Mean opinion scores from a file of votes."""
-    from srkit.apps.rating import opinions
-
-    table = pd.read_csv(votes, dtype={"rater": str, "image": str, "method": str})
-    check_votes(table, votes)
-    return facts.rows(opinions(table), _name(votes, out), ["method"])
-
-
 def _inputs(what: Sequence[str], records: Sequence[Record], out: Path) -> dict[str, dict[str, str]]:
     """The SHA-256 of each file that a chapter is made from, by folder: the records', and what lies in the runs'."""
     folders = [*(record.folder for record in records), *(Path(word) for word in what if Path(word).is_dir())]
@@ -197,12 +188,8 @@ def _label(text: str) -> Markup:
     return Markup(re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-"))
 
 
-def _hours(seconds: Fact) -> Fact:
-    return Fact(seconds / 3600, seconds.file, f"{seconds.place} / 3600", 2)
-
-
-def _energy(seconds: Fact, watts: Fact) -> Fact:
-    return Fact(seconds * watts / 3.6e6, seconds.file, f"{seconds.place} times --watts / 3.6e6", 3)
+def _scaled(fact: Fact, factor: float, digits: int) -> Fact:
+    return Fact(fact * factor, fact.file, f"{fact.place}, times {factor:.4g}", digits)
 
 
 def _same(loss: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ def thesis(options: SimpleNamespace) -> None:
         looked_at=options.looked_at or (),
         columns=int(options.columns),
         lpips=False if options.no_lpips or not images else lpips_judge(),
-        command=shlex.join(["srkit", *sys.argv[1:]]),
+        command=shlex.join(["srkit", *(word for word in sys.argv[1:] if word != "--debug")]),
         **{name: getattr(options, name) for name in names},
     )
     print(*(f"srkit: {warning}" for warning in warned), sep="\n", end="\n" * bool(warned), file=sys.stderr)

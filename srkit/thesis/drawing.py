@@ -32,7 +32,7 @@ def draw(record: Record, folder: Path, columns: int, words: Mapping[str, str]) -
     for name, figure in _figures(record):
         wide = columns == 1 or len(figure.axes) > 1
         figure.set_size_inches(WIDTH if wide else COLUMN, min(figure.get_figheight(), HIGHEST))
-        drawn[name] = {"path": folder / f"{name}.pdf", "wide": wide}
+        drawn[name] = {"path": folder / f"{_file_name(record, name)}.pdf", "wide": wide}
         _save(figure, drawn[name]["path"], words)
     return drawn
 
@@ -48,15 +48,20 @@ def draw_slides(records: Sequence[Record], folder: Path, words: Mapping[str, str
             for text in figure.findobj(Text):
                 text.set_fontsize(max(text.get_fontsize(), SMALLEST))
             for kind in ("png", "pdf"):
-                paths.append(folder / f"{name}.{kind}")
+                paths.append(folder / f"{_file_name(record, name)}.{kind}")
                 _save(figure, paths[-1], words)
         for place in record.study["crops"][:1]:
             crops = record.folder / "crops" / place["folder"]
             last = record.systems[-1]
             names = (f"bicubic-x{record.run(last)['recipe']['scale']}", last, "HR")
             shown = {name: read_image(crops / f"{name}.png").repeat(8, 0).repeat(8, 1) for name in names}
-            paths.append(CompareSlider(shown).to_gif(folder / f"slider-{place['folder']}.gif"))
+            paths.append(CompareSlider(shown).to_gif(folder / f"{_file_name(record, 'slider')}.gif"))
     return paths
+
+
+def _file_name(record: Record, name: str) -> str:
+    """A figure's, in letters that LaTeX takes as they are."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", f"{record.study['name']}-{name}")
 
 
 def _figures(record: Record, one_task: bool = False) -> Iterator[tuple[str, Figure]]:
@@ -71,8 +76,8 @@ def _figures(record: Record, one_task: bool = False) -> Iterator[tuple[str, Figu
                 word = re.sub(r"\W+", "-", task)
                 yield f"curves{end}{'-' * one_task}{word}", draw_curves(record, some)[0]
             yield f"losses{end}", draw_losses(record, systems)[0]
-        for place in record.study["crops"]:
-            yield f"crops-{place['folder']}{end}", draw_crops(record, systems, place)[0]
+        for number, place in enumerate(record.study["crops"], 1):
+            yield f"crops-{number}-{place['folder']}{end}", draw_crops(record, systems, place)[0]
     if len(record.systems) == 1:
         history = record.histories[record.histories["seed"] == record.histories["seed"].min()]
         yield "history", loss_curves(history)

@@ -82,12 +82,17 @@ def _check_scores(scores: pd.DataFrame) -> None:
             )
 
 
-def check_votes(votes: pd.DataFrame, path: Path) -> None:
-    """Raise SrkitError for votes that nobody gave."""
-    if votes.empty:
-        raise SrkitError(f"{path} holds no votes yet: ask people, or leave --votes out.")
-    if votes["rater"].str.startswith("synthetic").any():
-        raise SrkitError(f"{path} holds synthetic votes, which are nobody's opinion: ask people, or leave --votes out.")
+def read_votes(path: Path) -> pd.DataFrame:
+    """The votes that notebook 06's rating page wrote. SrkitError where there are none, or nobody gave them."""
+    try:
+        votes = pd.read_csv(path, dtype=str).astype({"score": int})[["rater", "image", "method", "score"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise SrkitError(f"{path} holds no votes ({error}): name the file that the rating page wrote.") from error
+    if votes.empty or votes["rater"].str.startswith("synthetic").any():
+        raise SrkitError(
+            f"{path} holds synthetic votes or none, which is nobody's opinion: ask people, or leave it out."
+        )
+    return votes
 
 
 def warnings(records: Sequence[Record], looked_at: Sequence[str] = ()) -> list[str]:
@@ -102,11 +107,11 @@ def warnings(records: Sequence[Record], looked_at: Sequence[str] = ()) -> list[s
                 few = f"{name} has {count} picture{'s' * (count > 1)}, fewer than {FEW}"
                 found.append(f"{few}: its intervals are too narrow, and a test on it finds little.")
         for run in {run["system"]: run for run in record.study["runs"]}.values():
-            losses = [loss for phase in run["recipe"]["phases"] for loss in phase["losses"]]
-            if judges := {loss["network"] for loss in losses if loss["name"] == "LPIPS"} & {"alex", "squeeze"}:
+            terms = [loss for phase in run["recipe"]["phases"] for loss in phase["losses"]]
+            if judges := {loss["network"] for loss in terms if loss["name"] == "LPIPS"} & {"alex", "squeeze"}:
                 name = f"{run['system']} was trained with LPIPS ({', '.join(sorted(judges))})"
                 found.append(f"{name} among its losses, so that score flatters it.")
-            if any(loss.get("weights") == "random" for loss in losses):
+            if any(loss.get("weights") == "random" for loss in terms):
                 found.append(f"{run['system']} was trained with a perceptual network of random weights.")
         data = record.study["runs"][0]["data"]["name"]
         chosen = [name for name in record.study["tests"] if name in looked_at or name.lower() == data.lower()]
@@ -173,11 +178,12 @@ def _scored(
         path = run.folder / FILES[kind]
         if images:
             methods = {"bicubic": "bicubic"} | {phase: run.generator(phase) for phase in run.phases}
-            path = folder / f"{record['folder']}-{FILES[kind]}"
-            evaluate(methods, images, run.scale, lpips=lpips, csv=path, degradation=how)
-        if not path.exists():
+            kept = folder / f"{record['folder']}-{FILES[kind]}"
+            rows = evaluate(methods, images, run.scale, lpips=lpips, csv=kept, degradation=how)
+        elif path.exists():
+            rows = score_log(path).read()
+        else:
             continue
-        rows = score_log(path).read()
         if other := set(rows["method"]) - set(phases):
             raise SrkitError(f"{path} scores {', '.join(sorted(other))}, which this run did not train: leave that out.")
         rows = rows.assign(phase=rows["method"].map(phases), system=record["system"], seed=record["seed"])
