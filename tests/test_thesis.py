@@ -112,7 +112,7 @@ def slides(pictures, tmp_path_factory) -> Path:
     """A chapter of one run of one phase on one picture without LPIPS: two columns, German labels, and slides."""
     folder = tmp_path_factory.mktemp("run")
     run = a_run(folder, about="100 % of \\input{x} & <more>", reported="", cite="nobody_1 2031")
-    how = {"images": list(pictures.glob("*")), "lpips": False, "columns": 2, "language": "de", "slides": True}
+    how = {"images": list(pictures.glob("*")), "columns": 2, "language": "de", "slides": True}
     write_chapter([run], folder / "out", **how, command="srkit thesis 'a_b & c' --out x")
     return folder / "out"
 

@@ -68,7 +68,7 @@ def _figures(record: Record, one_task: bool = False) -> Iterator[tuple[str, Figu
     """The figures of a record that it has the numbers for, each with its name. one_task: curves apart by task."""
     for group, systems in groups(record).items():
         end = f"-{group}" if group else ""
-        if record.common()["system"].isin(systems).any():
+        if record.common()[["lpips", "lpips_squeeze"]].notna().any(axis=None):
             yield f"plane{end}", draw_plane(record, systems)[0]
         if len(systems) > 1:
             for task in dict.fromkeys(record.run(name)["task"] for name in systems) if one_task else [""]:
