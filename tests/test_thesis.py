@@ -274,6 +274,8 @@ REFUSED = {
         lambda folder: [_scored(a_run(folder), "srgan_light (shipped)")],
         "which this run did not train",
     ),
+    "given LR": (lambda folder: [_scored(a_run(folder), "psnr", degradation="given")], "another scale or degradation"),
+    "another scale": (lambda folder: [_scored(a_run(folder), "psnr", scale=2)], "another scale or degradation"),
     "other pictures": (
         lambda folder: [_scored(a_run(folder), "psnr"), _scored(a_run(folder, seed=1), "psnr", images=3)],
         r"srresnet \(seed 0\) and srresnet \(seed 1\) were not scored on the same pictures at x4, bicubic",
@@ -286,9 +288,9 @@ def _without_weights(run: Path) -> Path:
     return run
 
 
-def _scored(run: Path, method: str, images: int = 2) -> Path:
-    lines = [[method, "Set5", 4, f"{n}.png", 30.0, 0.9, "a-b-c"] for n in range(images)]
-    columns = ["method", "set", "scale", "image", "psnr_y", "ssim_y", "key"]
+def _scored(run: Path, method: str, images: int = 2, scale: int = 4, degradation: str = "bicubic") -> Path:
+    lines = [[method, "Set5", scale, degradation, f"{n}.png", 30.0, 0.9, "a-b-c"] for n in range(images)]
+    columns = ["method", "set", "scale", "degradation", "image", "psnr_y", "ssim_y", "key"]
     pd.DataFrame(lines, columns=columns).to_csv(run / "scores.csv", index=False)
     return run
 
@@ -344,6 +346,7 @@ def test_a_run_that_nobody_scored_has_a_chapter_without_scores(tmp_path):
     paths, _ = write_chapter([a_run(tmp_path, "srgan")], tmp_path / "out")
     results = (tmp_path / "out" / "generated" / "results.tex").read_text()
     assert "No test set has been scored" in results
+    assert "No test set was scored" in (tmp_path / "out" / "generated" / "threats.tex").read_text()
     assert "25.40" in results  # the last validation of the first phase, of its history
     assert [path.name for path in paths if path.suffix == ".pdf"] == ["srgan-history.pdf"]
     assert not (tmp_path / "srgan-laptop-s0" / "scores.csv").exists()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from srkit import losses
@@ -113,6 +114,8 @@ def warnings(records: Sequence[Record], looked_at: Sequence[str] = ()) -> list[s
                 found.append(f"{name} among its losses, so that score flatters it.")
             if any(loss.get("weights") == "random" for loss in terms):
                 found.append(f"{run['system']} was trained with a perceptual network of random weights.")
+        if record.scores.empty:
+            found.append(f"No test set was scored of {record.study['name']}.")
         data = record.study["runs"][0]["data"]["name"]
         chosen = [name for name in record.study["tests"] if name in looked_at or name.lower() == data.lower()]
         found += [f"{name} was used for choices, so its scores are too high." for name in chosen]
@@ -182,6 +185,9 @@ def _scored(
             rows = evaluate(methods, images, run.scale, lpips=lpips, csv=kept, degradation=how)
         elif path.exists():
             rows = score_log(path).read()
+            known = ["bicubic" if how == BICUBIC else repr(how), "", np.nan]  # an older srkit did not say
+            if not (rows["scale"].eq(run.scale) & rows["degradation"].isin(known)).all():
+                raise SrkitError(f"{path} has scores at another scale or degradation than this run's: leave them out.")
         else:
             continue
         if other := set(rows["method"]) - set(phases):
