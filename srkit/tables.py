@@ -60,6 +60,8 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float], draws: int = 10_
         differences = np.asarray(ours, float) - np.asarray(theirs, float)
     if not len(differences) or not np.isfinite(differences).all():
         return np.nan
+    if len(differences) == 1:  # either sign is as far from zero
+        return 1.0
     how = {"permutation_type": "samples", "alternative": "greater", "n_resamples": draws, "batch": 1000}
     random = np.random.default_rng(seed)
     return float(stats.permutation_test((differences,), _distance_from_zero, vectorized=True, rng=random, **how).pvalue)

@@ -30,7 +30,7 @@ from srkit.tables import tex
 from srkit.thesis import facts
 from srkit.thesis.chapter import Writer, write_chapter
 from srkit.thesis.facts import Fact
-from srkit.thesis.opening import FEW
+from srkit.thesis.opening import FEW, open_records, warnings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,9 +39,9 @@ DATA = {"name": "starter", "fingerprint": "0123456789abcdef", "train": 3, "valid
 SETS = {"Set5": 5, "Set14": 14}
 
 
-def a_run(folder: Path, name: str = "srresnet", seed: int = 0, profile: str = "laptop", **changes: object) -> Path:
+def a_run(folder: Path, system: str = "srresnet", seed: int = 0, profile: str = "laptop", **changes: object) -> Path:
     """A run's folder as training leaves it, with fresh weights and an invented history."""
-    recipe = fit(RECIPES[name], replace(PROFILES["laptop"], **SMALL))
+    recipe = fit(RECIPES[system], replace(PROFILES["laptop"], **SMALL))
     recipe = replace(recipe, **{key: value for key, value in changes.items() if key != "data"})
     config = {"recipe": describe(recipe), "profile": profile, "seed": seed, "data": changes.get("data", DATA)}
     config |= {"perceptual_weights": "imagenet", "device": "cpu", "precision": "fp32", "seconds": 7200.0}
@@ -80,7 +80,7 @@ def study(tmp_path_factory) -> Path:
     """A study's folder of figures: two systems of two seeds, one of them against the other, with invented scores."""
     folder = tmp_path_factory.mktemp("study")
     runs = [a_run(folder / "runs", name, seed) for name in ("srresnet", "srgan") for seed in (0, 1)]
-    write_chapter(runs, folder / "first")
+    open_records(runs, folder / "first", [])
     shutil.copytree(folder / "first" / "record", folder / "figures")
     said = json.loads((folder / "figures" / "study.json").read_text())
     said |= {"name": "tiny", "about": "Two systems", "tests": list(SETS), "planned": 4}
@@ -232,15 +232,6 @@ def test_a_network_in_words_counts_what_repeats():
     assert facts.in_words(network) == "2 × (conv 3×3, 8; BN; PReLU); conv 5×5, 12, stride 2; PixelShuffle ×2"
 
 
-def test_what_the_writer_changed_stays_and_all_else_is_made_anew(study, tmp_path):
-    write_chapter([study], tmp_path)
-    (tmp_path / "main.tex").write_text("mine")
-    (tmp_path / "generated" / "method.tex").write_text("old")
-    write_chapter([study], tmp_path)
-    assert (tmp_path / "main.tex").read_text() == "mine"
-    assert "Made by srkit thesis" in (tmp_path / "generated" / "method.tex").read_text()
-
-
 def test_the_bibliography_holds_what_is_cited_and_no_more(chapter):
     text = "".join(path.read_text() for path in (chapter / "generated").glob("*.tex"))
     cited = {key for keys in re.findall(r"\\cite\{([^}]*)\}", text) for key in keys.split(",")}
@@ -313,15 +304,20 @@ def test_a_studys_record_with_a_smoke_run_is_refused(study, tmp_path):
         write_chapter([copy], tmp_path / "out")
 
 
-def test_synthetic_votes_are_refused_and_real_ones_counted(study, tmp_path):
+def test_synthetic_votes_are_refused_and_of_real_ones_the_chapter_is_made_anew(study, chapter, tmp_path):
+    out = shutil.copytree(chapter, tmp_path / "out")
+    (out / "main.tex").write_text("mine")
+    (out / "generated" / "method.tex").write_text("old")
     votes = tmp_path / "votes.csv"
     lines = ["rater,image,method,score", "synthetic 1,a,HR,5", "synthetic 1,a,srgan,3"]
     votes.write_text("\n".join(lines) + "\n")
     with pytest.raises(SrkitError, match="synthetic votes or none, which is nobody's opinion"):
-        write_chapter([study], tmp_path / "out", votes=votes)
+        write_chapter([study], out, votes=votes)
     votes.write_text("\n".join([*lines, "anna,a,srgan,4"]).replace("synthetic 1", "ben") + "\n")
-    write_chapter([study], tmp_path / "out", votes=votes)
-    assert r"{}srgan & 2 & 3.50" in (tmp_path / "out" / "generated" / "results.tex").read_text()
+    write_chapter([study], out, votes=votes)
+    assert r"{}srgan & 2 & 3.50" in (out / "generated" / "results.tex").read_text()
+    assert (out / "main.tex").read_text() == "mine"
+    assert (out / "generated" / "method.tex").read_text() == (chapter / "generated" / "method.tex").read_text()
 
 
 def test_what_weakens_the_claims_is_warned_of_and_stands_in_the_chapter(study, tmp_path):
@@ -338,7 +334,7 @@ def test_what_weakens_the_claims_is_warned_of_and_stands_in_the_chapter(study, t
         assert sum(part in warning for warning in warned) == 1, part
     threats = (tmp_path / "out" / "generated" / "threats.tex").read_text()
     assert all(tex(warning) in threats for warning in warned)
-    _, of_study = write_chapter([study], tmp_path / "other")
+    of_study = warnings(open_records([study], tmp_path, []))
     assert [warning.partition(",")[0] for warning in of_study[:1]] == ["Set5 has 5 pictures"]
 
 
@@ -391,14 +387,11 @@ def test_slides_are_wide_and_the_slider_moves(slides):
         assert film.n_frames > 3
 
 
-def test_a_studys_file_and_further_studies_make_one_chapter(study, tmp_path):
+def test_runs_and_a_studys_file_make_one_chapter(study, tmp_path):
     text = '[study]\nname = "tiny"\nprofile = "laptop"\ndata = "starter"\nseeds = [0]\n[[system]]\nrecipe = "srgan"\n'
     (tmp_path / "tiny.toml").write_text(text)
-    shutil.copytree(study, tmp_path / "figures")
-    write_chapter([tmp_path / "tiny.toml"], tmp_path / "out", figures=tmp_path / "figures")
-    ablation = (tmp_path / "out" / "generated" / "ablation.tex").read_text()
-    assert r"{}srgan & srresnet & x4, bicubic & \ensuremath{-1.5" in ablation
-    run = a_run(tmp_path, "esrgan")
-    write_chapter([run, tmp_path / "figures"], tmp_path / "both")
-    assert "esrgan" in (tmp_path / "both" / "generated" / "method.tex").read_text()
-    assert "tiny" in (tmp_path / "both" / "generated" / "ablation.tex").read_text()
+    paths, _ = write_chapter([a_run(tmp_path, "esrgan"), tmp_path / "tiny.toml"], tmp_path / "out", figures=study)
+    generated = tmp_path / "out" / "generated"
+    assert r"{}srgan & srresnet & x4, bicubic & \ensuremath{-1.5" in (generated / "ablation.tex").read_text()
+    assert "esrgan" in (generated / "method.tex").read_text()
+    assert {"esrgan-history.pdf", "tiny-plane.pdf"} <= {path.name for path in paths}
