@@ -159,7 +159,7 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
     cells = cells.map(tex).rename(columns=tex)
     for mark, command in ((BEST, "textbf"), (SECOND, "underline")):
         begin, end = (re.escape(tex(each)) for each in mark.split("{}"))
-        cells = cells.replace(rf"{begin}([\d.]+){end}", rf"\\{command}{{\1}}", regex=True)
+        cells = cells.replace(rf"{begin}(.+?){end}", rf"\\{command}{{\1}}", regex=True)
     text = cells.style.hide(axis="index").to_latex(
         column_format="l" * cells.shape[1],
         hrules=True,

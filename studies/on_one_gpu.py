@@ -9,7 +9,6 @@ A finished run is scored on the validation photographs (scores.csv) and packed a
 into DIR/runs-N.tar of at most 15 MB; `tar -xf` below runs/ puts it where `srkit study` looks for it.
 """
 
-import argparse
 import io
 import multiprocessing as mp
 import os
@@ -20,28 +19,33 @@ import time
 import traceback
 from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from typer import Option
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 LARGEST = 15_000_000  # bytes of a tar file
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("studies", nargs="+", type=Path)
-    parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--workers", type=int, default=6)
-    parser.add_argument("--out", type=Path, default=Path("build/gpu"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--mps", action="store_true", help="let processes share the GPU at the same moment")
-    options = parser.parse_args()
-    began = time.monotonic()
-    options.out.mkdir(parents=True, exist_ok=True)
-    if options.mps:
+def main(
+    studies: list[Path],
+    minutes: float = 8,
+    workers: int = 6,
+    out: Path = Path("build/gpu"),
+    runs: Path = Path("runs"),
+    device: str = "cuda",
+    mps: Annotated[bool, Option("--mps", help="let processes share the GPU at the same moment")] = False,
+) -> None:
+    """Train the runs of several studies side by side on one GPU, within a number of minutes."""
+    until = time.monotonic() + 60 * minutes
+    out.mkdir(parents=True, exist_ok=True)
+    if mps:
         _share_gpu()
-    waiting = [(file, number, run) for file in options.studies for number, run in enumerate(_runs(file))]
+    waiting = [(file, number, run) for file in studies for number, run in enumerate(_runs(file))]
     print(f"{len(waiting)} runs", flush=True)
-    _train(waiting, options, began + 60 * options.minutes)
+    _train(waiting, workers, out, (str(runs), device, until))
 
 
 def _share_gpu() -> None:
@@ -64,10 +68,10 @@ def _runs(file: Path) -> list:
     return read_study(file).runs()
 
 
-def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
+def _train(waiting: list, workers: int, out: Path, how: tuple[str, str, float]) -> None:
     """Keep the workers busy until the time is over; one that dies takes only its own run with it."""
-    todo, busy, done = list(waiting), {}, set()
-    with mp.get_context("spawn").Pool(min(options.workers, len(waiting))) as pool:
+    todo, busy, done, until = list(waiting), {}, set(), how[-1]
+    with mp.get_context("spawn").Pool(min(workers, len(waiting))) as pool:
         while busy or todo:
             over = time.monotonic() - until
             if over > 60 or (over > 0 and not busy):
@@ -75,10 +79,9 @@ def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
             for job in list(todo):
                 first = job[0], job[2].first_phase
                 alone = first in [other for other, _ in busy.values()]  # one run of a first phase goes ahead of others
-                if over < 0 and len(busy) < options.workers and (first in done or not alone):
+                if over < 0 and len(busy) < workers and (first in done or not alone):
                     todo.remove(job)
-                    work = (*job[:2], str(options.runs), options.device, until)
-                    busy[job[:2]] = first, pool.apply_async(_work, work)
+                    busy[job[:2]] = first, pool.apply_async(_work, (*job[:2], *how))
             time.sleep(0.5)
             for job in [job for job, (_, answer) in busy.items() if answer.ready()]:
                 first, answer = busy.pop(job)
@@ -86,10 +89,16 @@ def _train(waiting: list, options: argparse.Namespace, until: float) -> None:
                 rows, said, folder = answer.get()
                 print(f"{time.monotonic() - until:6.0f} s {said}", flush=True)
                 if rows:
-                    _note(options.out / "scores.csv", rows)
+                    scores = out / "scores.csv"
+                    pd.DataFrame(rows).to_csv(
+                        scores, mode="a", header=not scores.exists(), index=False, float_format="%.5g"
+                    )
                 if folder:
-                    _pack(folder, options.out)
+                    _pack(folder, out)
         print(f"left: {len(todo)} not begun, {len(busy)} not ended", flush=True)
+        if not busy:
+            pool.close()
+            pool.join()
 
 
 def _work(file: Path, number: int, runs: str, device: str, until: float) -> tuple[list[dict], str, Path | None]:
@@ -123,7 +132,6 @@ def _in_short(row: dict) -> str:
 
 def _judge(run, photographs, made_by, device: str) -> list[dict]:
     """A row a phase: means on the validation photographs, the middle 256 pixels of each."""
-    import pandas as pd
     import torch
 
     from srkit.dataset import checked_validation
@@ -144,15 +152,8 @@ def _judge(run, photographs, made_by, device: str) -> list[dict]:
         row["colour"] = max(abs(row[name]) for name in ("red", "green", "blue"))
         steps = int(run.history().query("phase == @phase")["step"].max())
         rows.append({"run": run.folder.name, "phase": phase, "step": steps, "seconds": run.config["seconds"]} | row)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     return rows
-
-
-def _note(path: Path, rows: list[dict]) -> None:
-    import pandas as pd
-
-    pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.5g")
 
 
 def _pack(folder: Path, out: Path) -> None:
@@ -179,4 +180,4 @@ def _pack(folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -181,7 +181,7 @@ BAD = [
     ("seeds = [0, 1]", 'valid = "none.txt"', "line 6: .*none.txt does not open as a list"),
     ("seeds = [0, 1]", 'valid = "empty.txt"', "line 6: valid = 'empty.txt' lists no photograph"),
     ('degradation = "wild"', "scale = 5", "wild: a 5-fold scale is not built"),
-    ('degradation = "wild"', "bogus = 1", r"line 33: a \[\[system\]\] has no 'bogus'"),
+    ('degradation = "wild"', "bogus = 1", r"line 33: this \[\[system\]\] has no 'bogus'"),
     ('name = "wild"', 'name = "gan"', "name gan is taken"),
     ("[[system]]\n", "[[sistem]]\n", r"a study's file has no 'sistem': did you mean system\?"),
 ]  # fmt: skip
@@ -353,16 +353,19 @@ def test_means_spread_and_tests_are_those_of_the_definitions():
     rows = [
         {"set": "s", "task": "t", "system": system, "seed": seed, "image": image}
         | dict.fromkeys(("lpips", "ssim_y", "lpips_squeeze"), 0.5)
-        | {"psnr_y": 20 + seed + 2 * image + (system == "b") * (1 + image / 10)}
-        for system in ("a", "b") for seed in (0, 1, 2) for image in range(6)
+        | {"psnr_y": 20 + seed + 2 * image + (system == "b") * (1 + image / 10) + (system == "c") * (-1) ** image}
+        for system in ("a", "b", "c") for seed in (0, 1, 2) for image in range(6)
     ]  # fmt: skip
-    table = compared(rows := pd.DataFrame(rows), means(rows), {"b": "a"}).set_index("system")
+    table = compared(rows := pd.DataFrame(rows), means(rows), {"b": "a", "c": "a"}).set_index("system")
     assert table.loc["a", "psnr_y"] == pytest.approx(20 + 1 + 5)
     assert table.loc["a", "psnr_y_std"] == pytest.approx(np.std([25, 26, 27], ddof=1))
     assert table.loc["b", "psnr_y_gain"] == pytest.approx(1.25)
-    assert table.loc["b", "psnr_y_p"] == pytest.approx(2 / 2**6)  # all six gains of one sign: two of 64 signs as far
-    assert list(table["seeds"]) == [3, 3]
-    assert list(table["images"]) == [6, 6]
+    assert table.loc["b", "psnr_y_gain_low"] < 1.25 < table.loc["b", "psnr_y_gain_high"]
+    # all six gains of b have one sign: two of 64 as far, twice that by Holm, as there are two tests
+    assert table["psnr_y_p"].tolist() == pytest.approx([np.nan, 2 * 2 / 2**6, 1], nan_ok=True)
+    assert table["against"].tolist() == ["–", "a", "a"]
+    assert list(table["seeds"]) == [3, 3, 3]
+    assert list(table["images"]) == [6, 6, 6]
 
 
 def test_runs_that_are_not_alike_are_told_of(done):

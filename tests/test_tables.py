@@ -157,7 +157,8 @@ def test_latex_finds_no_command_in_a_name():
     text = latex(results(rows(wgan_gp=0.5)), "100 %")
     assert r"wgan\_gp" in text
     assert r"\caption{100 \%}" in text
-    assert r"\textbf{" in text
+    assert text.count(r"\textbf{") == text.count(r"\underline{") == 3
+    assert r"\textbf{inf}" in latex(results(rows(ours=0.5).replace({"psnr_y": {rows()["psnr_y"].iloc[0]: np.inf}})), "")
 
 
 @pytest.fixture

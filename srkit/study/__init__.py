@@ -15,12 +15,12 @@
     base = "srgan"
     set = { "generator.norm" = "none", "phases.gan.losses.adversarial.weight" = 1e-2 }
 
-[study] takes besides: about; without (files to leave out), valid (files to validate on, or a text file that lists them), min_side; against (the system
-that others are compared with; a variant is compared with its base); crops (test pictures that figures show, SET/FILE);
-threads of a worker; and what `srkit.training.train` takes, such as precision. [[system]] takes name, scale, degradation
-or several degradations, and with [[variant]] seeds, profile, set, drop (phases or losses to leave out), group (systems
-to be drawn together) and about. `srkit.study.variants.vary` says what can be set. Folders are told from the file's own
-place. Names of systems and variants name folders.
+[study] takes besides: about; without (files to leave out), valid (files to validate on, or a text file that lists
+them), min_side; against (the system that others are compared with; a variant is compared with its base); crops (test
+pictures that figures show, SET/FILE); threads of a worker; and what `srkit.training.train` takes, such as precision.
+[[system]] takes name, scale, degradation or several degradations, and with [[variant]] seeds, profile, set, drop
+(phases or losses to leave out), group (systems to be drawn together) and about. `srkit.study.variants.vary` says what
+can be set. Folders are told from the file's own place. Names of systems and variants name folders.
 """
 
 from srkit.study.plan import Planned, Study, train_one

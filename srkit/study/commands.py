@@ -34,14 +34,13 @@ def _run(options: SimpleNamespace) -> int:
     from srkit.study.report import report
     from srkit.study.work import run_study
 
-    file, runs = options.file, options.runs
     part = re.fullmatch(r"(\d+)/(\d+)", options.part or "1/1")
     if not part:
         raise SrkitError(f"--part {options.part} is not understood: write K/N, as 1/3.")
-    failed = run_study(file, options.workers, tuple(map(int, part.groups())), options.device, runs)
+    failed = run_study(options.file, options.workers, tuple(map(int, part.groups())), options.device, options.runs)
     try:
-        if read_study(file).tests:
-            paths = report(file, runs, options.figures)
+        if read_study(options.file).tests:
+            paths = report(options.file, options.runs, options.figures)
             print(f"{len(paths)} files, tables, figures and pages: {paths[0].parent}")
     finally:
         for name, reason in failed.items():

@@ -138,10 +138,9 @@ class Study:
     @property
     def data_name(self) -> str:
         """What runs call their photographs: the set, the folder, or the folder that the listed ones share."""
-        several = self.places
-        if all(isinstance(each, Path) for each in several):
-            return os.path.basename(os.path.commonpath(several))
-        return "-".join(each if isinstance(each, str) else each.name for each in several)
+        if all(isinstance(each, Path) for each in self.places):
+            return os.path.basename(os.path.commonpath(self.places))
+        return "-".join(each if isinstance(each, str) else each.name for each in self.places)
 
     @cached_property
     def photographs(self) -> Photographs | str | Path:
@@ -169,15 +168,14 @@ def train_one(
     runs_folder: Path | str,
     device: str | None = None,
     max_minutes: float | None = None,
-    **more: Any,
 ) -> Run:
     """Train one run of a study below `runs_folder`, or go on with it; returns at once where it is done.
 
     Several processes may train several runs at once. A run whose first phase another one has finished takes it from
-    there, so train the first of each `Planned.first_phase` before the others. more: other options of `train`.
+    there, so train the first of each `Planned.first_phase` before the others.
     """
     study = planned.study
-    how = {**study.options, **more, "runs": runs_folder, "device": device, "max_minutes": max_minutes}
+    how = {**study.options, "runs": runs_folder, "device": device, "max_minutes": max_minutes}
     return train(planned.recipe, planned.profile, planned.seed, study.photographs, resume=True, **how)
 
 

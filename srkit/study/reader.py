@@ -13,7 +13,7 @@ from srkit.profiles import PROFILES, Profile, find_profile
 from srkit.recipes import Recipe, find_named, find_recipe
 from srkit.steps import PRECISIONS
 from srkit.study.plan import Entry, Study
-from srkit.study.variants import degradation, known, native, suited, update
+from srkit.study.variants import degradation, known, suited, update
 from srkit.training import train
 
 OPTIONS = ("accumulate", "white", "precision", "tensorboard")  # of `train`, those that a study may say
@@ -60,10 +60,7 @@ class _Reader:
     def _study(self) -> Study:
         for name in self.said:
             known(name, dict.fromkeys(("study", "profile", "system", "variant")), "a study's file")
-        head = _checked(self.said.get("study", {}), STUDY, "[study]")
-        for name in ("name", "profile", "data"):
-            if name not in head:
-                raise SrkitError(f"[study] has no {name}: write {name} = ... below it.")
+        head = _checked(self.said.get("study", {}), STUDY, "[study]", ("name", "profile", "data"))
         _check_name(head["name"])
         if head["name"] in PROFILES:
             raise SrkitError(
@@ -74,9 +71,9 @@ class _Reader:
             head["valid"] = self._listed(head["valid"])
         profile = self._profile(head.pop("profile"))
         seeds = head.pop("seeds", ())
-        for table in self._tables("system", SYSTEM):
+        for table in self._tables("system", SYSTEM, ("recipe",)):
             self._systems(table, profile, seeds)
-        for table in self._tables("variant", VARIANT):
+        for table in self._tables("variant", VARIANT, ("name", "base")):
             base = self.entries.get(table["base"])
             base = base or Entry(table["base"], self._recipe(table["base"]), profile, seeds)
             self._add(table, replace(base, name=table["name"], base=base.name, seeds=seeds, group=""))
@@ -88,20 +85,14 @@ class _Reader:
         options = {name: head.pop(name) for name in OPTIONS if name in head}
         return Study(self.file.resolve(), entries=tuple(self.entries.values()), options=options, **head)
 
-    def _tables(self, kind: str, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _tables(self, kind: str, names: Mapping[str, Any], needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         for number, table in enumerate(self.said.get(kind, [])):
             self.at = (f"[[{kind}]]", number)
-            checked = _checked(table, names, f"a [[{kind}]]")
-            for name in ("recipe",) if kind == "system" else ("name", "base"):
-                if name not in checked:
-                    raise SrkitError(f"this [[{kind}]] has no {name}: write {name} = ... below it.")
-            yield checked
+            yield _checked(table, names, f"this [[{kind}]]", needed)
 
     def _profile(self, name: str) -> Profile:
         if name == "smoke":
-            raise SrkitError(
-                "profile = 'smoke' proves that code runs, and its numbers mean nothing: take laptop or gpu."
-            )
+            raise SrkitError("profile = 'smoke' proves that code runs, its numbers mean nothing: take laptop or gpu.")
         profile, changes = find_profile(name), self.said.get("profile", {})
         self.at = ("[profile]", 0) if changes else self.at
         profile = self._changed(profile, changes)
@@ -178,12 +169,15 @@ class _Reader:
         return start + 1 + (1 + shared.index(max(shared)) if any(shared) else 0)
 
 
-def _checked(table: Mapping[str, Any], names: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """What a table says, as Python's values; SrkitError for a name or a kind of value that it does not take."""
+def _checked(table: Mapping[str, Any], names: Mapping[str, Any], what: str, needed: tuple[str, ...]) -> dict[str, Any]:
+    """What a table says, as Python's values; SrkitError for a name or a value that it does not take, or lacks."""
     found = {}
     for name, value in table.items():
         hint = known(name, names, what)
-        found[name] = value if hint is dict else suited(name, native(value), hint, least=0 if name == "seeds" else 1)
+        found[name] = value if hint is dict else suited(name, value, hint, least=0 if name == "seeds" else 1)
+    for name in needed:
+        if name not in found:
+            raise SrkitError(f"{what} has no {name}: write {name} = ... below it.")
     return found
 
 

@@ -7,16 +7,7 @@ import pandas as pd
 
 from srkit.files import replacing
 from srkit.study.record import SCORES, Record
-from srkit.tables import (
-    SHOWN,
-    as_latex,
-    as_markdown,
-    holm_corrected,
-    p_as_text,
-    paired_tests,
-    protocol,
-    scores_as_text,
-)
+from srkit.tables import SHOWN, as_latex, as_markdown, holm_corrected, p_as_text, paired_tests, protocol, scores_as_text
 
 KEYS = ("set", "task", "system")
 
@@ -47,13 +38,12 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
     """
     others, columns = {}, list(table)
     for score in ("psnr_y", "lpips"):
-        tests = paired_tests(rows, against, score, holm=False, keys=KEYS)
-        tests["p"] = tests.groupby([*KEYS[:2]])["p"].transform(holm_corrected)
-        others |= {tuple(row): against[row[2]] for row in tests[[*KEYS]].to_numpy()}
-        names = {"gain": f"{score}_gain", "gain_low": f"{score}_gain_low", "gain_high": f"{score}_gain_high"}
-        names |= {"p": f"{score}_p"}
-        table = table.merge(tests[[*KEYS, *names]].rename(columns=names), on=[*KEYS], how="left")
-    table.insert(len(columns), "against", [others.get(tuple(row), "–") for row in table[[*KEYS]].to_numpy()])
+        tests = paired_tests(rows, against, score, holm=False, keys=KEYS).set_index([*KEYS])
+        tests["p"] = tests.groupby(level=[*KEYS[:2]])["p"].transform(holm_corrected)
+        others |= {at: against[at[2]] for at in tests.index}
+        table = table.join(tests.drop(columns="images").add_prefix(f"{score}_"), on=[*KEYS])
+    rivals = [others.get(at, "–") for at in table[[*KEYS]].itertuples(index=False, name=None)]
+    table.insert(len(columns), "against", rivals)
     return table
 
 

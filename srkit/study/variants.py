@@ -29,7 +29,7 @@ def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str
     """
     for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
         try:
-            recipe = _vary(recipe, path, native(changes[path]))
+            recipe = _vary(recipe, path, changes[path])
         except SrkitError as error:
             said = str(error).removeprefix(f"{recipe.name}: ")
             raise SrkitError(said if path in said else f"{path}: {said}") from error
@@ -56,9 +56,7 @@ def update(thing: Any, changes: Mapping[str, Any], what: str) -> Any:
         hints, owner = {name: parameters[name].annotation for name in options(thing)}, thing.func.__name__
     else:
         hints, owner = {field.name: field.type for field in fields(thing)}, what
-    values = {}
-    for name, value in changes.items():
-        values[name] = suited(f"{what}.{name}", native(value), known(name, hints, owner))
+    values = {name: suited(f"{what}.{name}", value, known(name, hints, owner)) for name, value in changes.items()}
     return partial(thing.func, **thing.keywords | values) if network else replace(thing, **values)
 
 
@@ -71,7 +69,8 @@ def known(name: str, names: Mapping[str, Any], what: str) -> Any:
 
 
 def suited(path: str, value: Any, hint: Any, least: int = 1) -> Any:
-    """The value, where it is of the kind that a field takes: whole numbers from `least` on, others from 0, finite."""
+    """TOML's value as Python's, where a field takes its kind: whole numbers from `least` on, others from 0, finite."""
+    value = _native(value)
     if not _suits(value, hint):
         kind = " or ".join(map(repr, get_args(hint))) if get_origin(hint) is Literal else _in_words(hint)
         raise SrkitError(f"{path} = {value!r} does not fit: it takes {kind}.")
@@ -158,12 +157,10 @@ def _classes(module: ModuleType) -> dict[str, type]:
     return {cls.__name__: cls for cls in own if is_dataclass(cls) or sizes & inspect.signature(cls).parameters.keys()}
 
 
-def native(value: Any) -> Any:
-    """TOML's value as Python's: a list is a tuple, "none" is None."""
+def _native(value: Any) -> Any:
+    """A list is a tuple, "none" is None."""
     if isinstance(value, list):
-        return tuple(map(native, value))
-    if isinstance(value, dict):
-        return {name: native(each) for name, each in value.items()}
+        return tuple(map(_native, value))
     return None if value == "none" else value
 
 

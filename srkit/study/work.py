@@ -170,7 +170,6 @@ def work_on(file: Path | str, name: str, runs: Path | str, device: str | None) -
     """What a worker process does: one run, trained and scored. Returns its exit status."""
     study, folder = read_study(file), Path(runs)
     planned = next(planned for planned in study.runs() if planned.folder == name)
-    torch.set_num_threads(study.threads)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         with claim(planned, folder):
