@@ -292,6 +292,9 @@ def thesis(
     out: Annotated[Path, Option(metavar="DIR", help="the chapter's folder; main.tex in it is left as it is")],
     images: Annotated[Path | None, Option(metavar="DIR", help="HR images to score the runs on, once")] = None,
     figures: Annotated[Path | None, Option(metavar="DIR", help="of a study (default: figures/STUDY)")] = None,
+    photographs: Annotated[
+        str | None, Option(metavar="D", help="those of training, to report on: sizes, near-duplicates, leaks")
+    ] = None,
     votes: Annotated[Path | None, Option(metavar="FILE", help="of people who rated pictures")] = None,
     looked_at: Annotated[
         list[str] | None, Option(metavar="SET", help="a test set that was used for choices; repeatable")

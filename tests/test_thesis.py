@@ -112,7 +112,7 @@ def slides(pictures, tmp_path_factory) -> Path:
     """A chapter of one run of one phase on one picture without LPIPS: two columns, German labels, and slides."""
     folder = tmp_path_factory.mktemp("run")
     run = a_run(folder, about="100 % of \\input{x} & <more>", reported="", cite="nobody_1 2031")
-    how = {"images": list(pictures.glob("*")), "columns": 2, "language": "de", "slides": True}
+    how = {"images": list(pictures.glob("*")), "photographs": pictures, "columns": 2, "language": "de", "slides": True}
     write_chapter([run], folder / "out", **how, command="srkit thesis 'a_b & c' --out x")
     return folder / "out"
 
@@ -141,6 +141,8 @@ def test_names_of_every_kind_compile_and_a_run_of_one_phase_on_one_picture_witho
     results = (slides / "generated" / "results.tex").read_text()
     assert "LPIPS" not in results.replace("LPIPS-squeeze", "")
     assert r"50\% of\_my \& \#1 \{pictures\}" in results
+    data = (slides / "generated" / "data.tex").read_text()
+    assert r"\item look: also in 50\% of\_my \& \#1 \{pictures\}: a-{}-b" in data
     qualitative = (slides / "generated" / "qualitative.tex").read_text()
     assert r"a-{}-b\_c\textasciitilde{}\textasciicircum{}\textbackslash{}\$ {[}U+4E2D{]}.png" in qualitative
 

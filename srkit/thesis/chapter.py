@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from srkit import __version__
 from srkit.apps.rating import opinions
+from srkit.data.audit import report
 from srkit.data.registry import NAMED
 from srkit.files import replacing
 from srkit.paths import home
@@ -36,6 +37,7 @@ def write_chapter(
     *,
     images: Sequence[Path] = (),
     figures: Path | None = None,
+    photographs: str | Path | None = None,
     votes: Path | None = None,
     looked_at: Sequence[str] = (),
     watts: float = WATTS,
@@ -47,7 +49,8 @@ def write_chapter(
 ) -> tuple[list[Path], list[str]]:
     """Write a chapter into a folder, and return the files and the warnings, which stand in the chapter as well.
 
-    what, images, figures: see `opening.open_records`. votes: a file of `srkit.apps.rating.Study`. looked_at: test sets
+    what, images, figures: see `opening.open_records`. photographs: those of training, to report on as srkit data does,
+    and on what of them is among the images. votes: a file of `srkit.apps.rating.Study`. looked_at: test sets
     that were used for choices. watts: taken for a run while it trains. columns: of a page. slides: the figures at 16:9
     too, and the slider as GIF. main.tex is left as it is where there is one; all else is renewed. srkit-thesis.json
     says of each number from which file and row it came. Raises SrkitError for what must not stand in a chapter.
@@ -60,6 +63,7 @@ def write_chapter(
         "records": [_facts(record, drawn[record.folder], out) for record in records],
         "warnings": warned,
         "looked_at": list(looked_at),
+        "report": report(photographs, sorted({path.parent for path in images})) if photographs else [],
         "opinions": facts.rows(opinions(read_votes(votes)), _name(votes, out), ["method"]) if votes else [],
         "watts": Fact(watts, "the command", "--watts"),
         "columns_of_page": columns,
@@ -78,6 +82,7 @@ def write_chapter(
     if not (out / "main.tex").exists():
         paths[out / "main.tex"] = main
     said = {"command": command, "srkit": __version__, "warnings": warned, "inputs": everything["inputs"]}
+    said["report"] = dict(everything["report"])
     paths[out / "srkit-thesis.json"] = json.dumps(said | {"numbers": writer.numbers}, indent=1) + "\n"
     for path, text in paths.items():
         with replacing(path) as beside:

@@ -23,6 +23,7 @@ def thesis(options: SimpleNamespace) -> None:
         images=images,
         looked_at=options.looked_at or (),
         figures=options.figures,
+        photographs=options.photographs,
         votes=options.votes,
         watts=options.watts,
         columns=int(options.columns),
