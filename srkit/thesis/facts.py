@@ -1,7 +1,7 @@
 """Numbers that know where they come from: the file of a record, and the row or field there."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -104,13 +104,8 @@ def in_words(part: nn.Module) -> str:
     inside = [in_words(each) for each in part.children() if not isinstance(each, nn.Identity)]
     if not inside or "parametrize" in type(part).__module__:
         return {"BatchNorm2d": "BN", "InstanceNorm2d": "IN"}.get(kind, kind)
-    words, start = [], 0
-    for end in range(1, len(inside) + 1):
-        if end == len(inside) or inside[end] != inside[start]:
-            count = end - start
-            words.append(f"{count} × ({inside[start]})" if count > 1 else inside[start])
-            start = end
-    return "; ".join(words)
+    repeated = ((words, len([*same])) for words, same in groupby(inside))
+    return "; ".join(f"{count} × ({words})" if count > 1 else words for words, count in repeated)
 
 
 def rows(table: pd.DataFrame, file: str, keys: Sequence[str]) -> list[dict[str, Any]]:
