@@ -230,6 +230,28 @@ def study(
 
 
 @command(NETWORKS)
+def thesis(
+    what: Annotated[list[str], Argument(metavar="RUN|STUDY...", help="runs' folders, and studies' files")],
+    out: Annotated[Path, Option(metavar="DIR", help="the chapter's folder; main.tex in it is left as it is")],
+    images: Annotated[Path | None, Option(metavar="DIR", help="HR images to score the runs on, once")] = None,
+    figures: Annotated[Path | None, Option(metavar="DIR", help="of a study (default: figures/STUDY)")] = None,
+    photographs: Annotated[
+        str | None, Option(metavar="D", help="those of training, to report on: sizes, near-duplicates, leaks")
+    ] = None,
+    votes: Annotated[Path | None, Option(metavar="FILE", help="of people who rated pictures")] = None,
+    looked_at: Annotated[
+        list[str] | None, Option(metavar="SET", help="a test set that was used for choices; repeatable")
+    ] = None,
+    watts: Annotated[float, Option(min=0.0, metavar="W", help="taken for a run while it trains")] = 100.0,
+    columns: Annotated[Literal["1", "2"], Option(help="of a page")] = "1",
+    language: Annotated[Literal["en", "de"], Option(help="of labels and the decimal comma")] = "en",
+    slides: Annotated[bool, Option("--slides", help="the figures at 16:9 too, and the slider as GIF")] = False,
+    no_lpips: Annotated[bool, Option("--no-lpips", help="score without LPIPS, which takes longest")] = False,
+) -> None:
+    """A chapter's skeleton in LaTeX, with tables, figures and references, from what was recorded."""
+
+
+@command(NETWORKS)
 def export(
     network: Annotated[str, Argument(metavar="RUN|NAME", help="a run's folder, a recipe's name, a file of weights")],
     onnx: optional(Path, "FILE", "write one ONNX file") = None,

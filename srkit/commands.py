@@ -8,8 +8,10 @@ from srkit.course.commands import course, doctor, kaggle
 from srkit.files import SrkitError
 from srkit.paths import home
 from srkit.study.commands import study
+from srkit.thesis.commands import thesis
 
-__all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "train", "upscale"]
+__all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "thesis", "train"]
+__all__ += ["upscale"]
 
 
 def check(options: SimpleNamespace) -> int:

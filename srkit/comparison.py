@@ -1,7 +1,7 @@
 """Systems side by side: every one that has weights, on the same pictures under one protocol."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import nn
 
 from srkit.apps.rating import REFERENCE
 from srkit.evaluation import evaluate, places
-from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled
+from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled, system_colours
 from srkit.files import SrkitError
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, read_image
@@ -178,18 +178,13 @@ def crops_to_rate(
     return crops, pd.DataFrame(lines)
 
 
-def system_colours(systems: Iterable[str]) -> dict[str, tuple]:
-    """A colour for each system, the same in all figures that are told of them in one order."""
-    return {name: plt.get_cmap("tab20")((2 * n + n // 10) % 20) for n, name in enumerate(systems)}
-
-
 def _distance(alex: object) -> tuple[str, str]:
     """The column of LPIPS to show and its label: that by AlexNet, where it was made."""
     return ("lpips", "LPIPS, lower is better") if alex else ("lpips_squeeze", "LPIPS (SqueezeNet), lower is better")
 
 
 @styled
-def perception_distortion(table: pd.DataFrame, colours: Mapping[str, tuple] | None = None) -> Figure:
+def perception_distortion(table: pd.DataFrame, colours: Mapping[str, str] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
     table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.

@@ -1,8 +1,9 @@
 """Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -22,26 +24,34 @@ from srkit.progress import in_notebook
 if TYPE_CHECKING:
     from srkit.runs import Run
 
-WIDTH = 6.3  # inches: the text of an A4 page with 2.5 cm margins
-STYLE = {
-    "figure.dpi": 110,
-    "figure.constrained_layout.use": True,
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "image.interpolation": "nearest",
-    "pdf.fonttype": 42,  # text stays text in the PDF
+STYLE = matplotlib.rc_params_from_file(Path(__file__).with_name("srkit.mplstyle"), use_default_template=False)
+WIDTH = STYLE["figure.figsize"][0]  # inches: the text of an A4 page with 2.5 cm margins
+COLOURS = {
+    "bicubic": "#7F7F7F",
+    "srresnet": "#0072B2",
+    "srgan": "#D55E00",
+    "esrgan": "#009E73",
+    "pixelforge": "#CC79A7",
 }
+COLOURS |= {"two_stage_rrdb": "#E69F00", "bicubic_skip": "#56B4E9", "div2k_x2": "#000000", "wgan_gp": "#882255"}
 styled = matplotlib.rc_context(STYLE)  # a decorator: the style holds inside the function, and nowhere else
 
 
 def use_style() -> None:
     """Draw all that follows in srkit's style, as the notebooks do."""
     matplotlib.rcParams.update(STYLE)
+
+
+def system_colours(systems: Iterable[str]) -> dict[str, str]:
+    """A colour for each system, told apart by colour-blind readers: a recipe's is the same in every figure.
+
+    Systems of other names get, in their order, the recipes' that are not among them, then darker ones.
+    """
+    systems = list(systems)
+    named = [colour for name, colour in COLOURS.items() if name not in ("bicubic", *systems)]
+    dark = [to_hex(np.multiply(to_rgb(colour), 0.55)) for colour in COLOURS.values() if colour != "#000000"]
+    others = [name for name in systems if name not in COLOURS]
+    return COLOURS | dict(zip(others, cycle([*named, *dark]), strict=False))
 
 
 @styled

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,8 +23,10 @@ SHOWN = {
     "lpips_squeeze": ("LPIPS-squeeze", 3, -1),
     "grid": ("grid (levels)", 2, -1),
 }
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "–": "--"}
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
+TEX |= {"–": r"\textendash{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}"}
 TEX |= {"±": r"$\pm$"} | {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"<": "$<$", ">": "$>$"}
+LATIN, MORE = 0x17F, "–—‘’“”…€"  # the last letter, and what pdflatex sets besides
 BEST, SECOND = "**{}**", "<u>{}</u>"  # as Markdown shows them
 
 
@@ -57,6 +60,8 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float], draws: int = 10_
         differences = np.asarray(ours, float) - np.asarray(theirs, float)
     if not len(differences) or not np.isfinite(differences).all():
         return np.nan
+    if len(differences) == 1:  # either sign is as far from zero
+        return 1.0
     how = {"permutation_type": "samples", "alternative": "greater", "n_resamples": draws, "batch": 1000}
     random = np.random.default_rng(seed)
     return float(stats.permutation_test((differences,), _distance_from_zero, vectorized=True, rng=random, **how).pvalue)
@@ -196,7 +201,7 @@ def write_table(path: Path, rows: pd.DataFrame, made: str = "") -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made: str, notebooks: Path) -> list[Path]:
+def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made: str) -> list[Path]:
     """results.tex, results.md, results.csv and references.bib into a folder of figures; the paths.
 
     results.tex has the table and each of the figures that is there, with its caption: \\input it behind
@@ -216,15 +221,17 @@ def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made:
     with replacing(folder / "results.tex") as beside, replacing(folder / "results.csv") as csv:
         beside.write_text("\n".join(parts), encoding="utf-8")
         table.to_csv(csv, index=False, float_format="%.6g")
-    if (notebooks / "references.bib").exists():
-        with replacing(folder / "references.bib") as beside:
-            shutil.copyfile(notebooks / "references.bib", beside)
+    with replacing(folder / "references.bib") as beside:
+        shutil.copyfile(Path(__file__).with_name("references.bib"), beside)
     return [folder / name for name in ("results.tex", "results.md", "results.csv", "references.bib")]
 
 
 def tex(text: str) -> str:
-    """Text in which LaTeX finds no command."""
-    return "".join(TEX.get(sign, sign) for sign in text)
+    """Text in which LaTeX finds no command, and nothing that pdflatex cannot set: other scripts stand as [U+4E2D]."""
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    known = {x: x.isprintable() and (x in TEX or ord(x) <= LATIN or x in MORE) for x in set(words)}
+    signs = (TEX.get(x, x) if known[x] else f"{{[}}U+{ord(x):04X}{{]}}" for x in words)
+    return re.sub("-(?=-)", "-{}", "".join(signs))
 
 
 def scores_as_text(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> pd.DataFrame:

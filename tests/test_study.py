@@ -406,7 +406,8 @@ def test_a_figure_shows_every_system_of_its_group(done):
         figure, table, _ = draw(record, record.systems)
         assert set(record.systems) <= set(table["system"])
         plt.close(figure)
-    (place,) = record.study["crops"]
+    place, failure = record.study["crops"]
+    assert (place["picture"], failure["picture"], failure["rank"]) == ("pictures/a.png", "pictures/b.png", "least")
     figure, table, text = draw_crops(record, record.systems, place)
     shown = ["HR", "bicubic, x4", "bicubic, x2", "srresnet, x4", "gan, x4", "wild, x2", "hinge, x4"]
     assert list(table["shown"]) == [axis.get_title().partition("\n")[0] for axis in figure.axes if axis.images] == shown

@@ -83,7 +83,7 @@ def alike(some: dict[Path, np.ndarray], others: dict[Path, np.ndarray]) -> list[
     for path, bits in some.items():
         apart = np.minimum(*((theirs != each).sum(1) for each in bits))
         for n in np.flatnonzero(apart <= ALIKE):
-            if paths[n] != path:
+            if some is not others or paths[n] != path:  # in another set the same file is a leak
                 found.setdefault(frozenset((path, paths[n])), (path, paths[n]))
     return list(found.values())
 

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from srkit.comparison import perception_distortion, system_colours
-from srkit.figures import WIDTH, loss_curves, save_figure, show_grid
+from srkit.comparison import perception_distortion
+from srkit.figures import WIDTH, loss_curves, save_figure, show_grid, styled, system_colours
 from srkit.images import read_image
 from srkit.study.record import OWN, SCORES, Record
 from srkit.study.tables import last_phases, made
@@ -58,6 +58,7 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     return perception_distortion(table, _colours(record)), table, text
 
 
+@styled
 def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
     """Validation PSNR-Y over a phase's steps, a row of panels a task, a column a phase; the band holds all seeds."""
     table = record.histories[record.histories["system"].isin(systems)].dropna(subset=["psnr_y"])
@@ -82,8 +83,8 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
             )
             axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.2, linewidth=0)
             lines.setdefault(system, line)
+    figure.supylabel("validation PSNR-Y (dB)", fontsize=9)
     for row, task in zip(axes, tasks, strict=True):
-        row[0].set_ylabel("validation PSNR-Y (dB)")
         for axis, phase in zip(row, phases, strict=True):
             axis.set_title(f"{task}: {phase} phase")
             axis.set_visible(axis.has_data() and any(len(line.get_xdata()) for line in axis.lines))
@@ -94,6 +95,7 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     return figure, table, text + " all seeds; systems that share a first phase have one line there."
 
 
+@styled
 def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
     """Generator's and discriminator's loss by epoch, a panel a system; the generator's is the sum that it minimises."""
     table = pd.concat([losses_by_epoch(record, name) for name in systems])
@@ -187,9 +189,9 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
     return figure, pd.DataFrame(lines), text
 
 
-def _colours(record: Record) -> dict[str, tuple]:
+def _colours(record: Record) -> dict[str, str]:
     """The same colour for a system in every figure of its study."""
-    return system_colours(["bicubic", *record.systems])
+    return system_colours(record.systems)
 
 
 def save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:

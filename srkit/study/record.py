@@ -8,7 +8,7 @@ crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
@@ -94,24 +94,34 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     records, histories = [], []
     for planned in done:
         run = Run(runs / planned.folder)
-        config = run.config
-        record = {name: config[name] for name in KEPT if name in config}
-        record |= {"system": planned.system, "folder": planned.folder, "threads": study.threads}
-        record |= {"task": task(planned.recipe.scale, planned.recipe.degradation)}
         phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
-        record["loss_weights"] = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
-        record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
-        records.append(record | {"parameters": count_parameters(run.generator())})
+        weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
+        more = {"loss_weights": weights, "threads": study.threads}
+        records.append(described(run, planned.system, planned.recipe.degradation) | more)
         histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
-    crops = list(_crops(study, done, runs, folder / "crops"))
-    said["crops"] = crops
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
+    said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
+    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+
+
+def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
+    """What a record says of a run. SrkitError for a smoke run."""
+    config = run.config
+    if config["profile"] == "smoke":
+        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
+    record = {name: config[name] for name in KEPT if name in config} | {"system": system}
+    record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
+    record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
+    return record | {"parameters": count_parameters(run.generator())}
+
+
+def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histories: pd.DataFrame) -> Record:
+    """Write study.json, scores.csv and histories.csv."""
+    for name, table in (("scores", scores), ("histories", histories)):
         with replacing(folder / f"{name}.csv") as beside:
             table.to_csv(beside, index=False, float_format="%.5g")
     with replacing(folder / "study.json") as beside:
@@ -134,7 +144,7 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
         while source.done and "first_phase_from" in source.config:  # who trained the first phase has scored it
             source = Run(runs / source.config["first_phase_from"])
         first, rest = run.phases[:1], run.phases[1:]
-        for protocol, degradation in protocols(planned).items():
+        for protocol, degradation in protocols(planned.recipe.degradation).items():
             for holder, phases in ((source, first), (run, rest)):
                 if (holder.folder / FILES[protocol]).exists():
                     rows = score_log(holder.folder / FILES[protocol]).read().rename(columns={"method": "phase"})
@@ -144,7 +154,8 @@ def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
 
 def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     """Bicubic on every task that a run has, scored once and kept beside the runs."""
-    tasks = {task(p.recipe.scale, each): (p.recipe.scale, each) for p in done for each in protocols(p).values()}
+    recipes = [planned.recipe for planned in done]
+    tasks = {task(r.scale, each): (r.scale, each) for r in recipes for each in protocols(r.degradation).values()}
     lpips = lpips_judge()
     for name, (scale, degradation) in tasks.items():
         how = {} if degradation == BICUBIC else {"degradation": degradation}
@@ -155,34 +166,45 @@ def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataF
             yield rows.assign(system="bicubic", seed=0, phase="", task=name)[COLUMNS]
 
 
-def _crops(study: Study, done: list[Planned], runs: Path, folder: Path) -> Iterable[dict[str, Any]]:
-    """The square with the steepest edges of each picture to show, as HR and by each system's first seed."""
+def _crops(
+    study: Study, done: list[Planned], runs: Path, scores: pd.DataFrame, folder: Path
+) -> Iterable[dict[str, Any]]:
+    """Squares of the pictures to show, and of the failure: the picture where the systems gain least on bicubic."""
     firsts = {}
     for planned in done:  # by system and seed
-        firsts.setdefault(planned.system, planned)
-    networks = {name: Run(runs / planned.folder).generator() for name, planned in firsts.items()}
-    for name, path in shown_pictures(study).items():
-        hr = crop_to_multiple(read_image(path), lcm(*(planned.recipe.scale for planned in firsts.values())))
-        size = min(CROP, *hr.shape[:2])
-        corner = busiest(hr, size)
-        place = folder / name.rpartition(".")[0].replace("/", "-")
-        pictures = {"HR": hr}
-        for system, planned in firsts.items():
-            scale = planned.recipe.scale
-            for protocol, degradation in protocols(planned).items():
-                lr = lr_of(hr, scale, degradation)
-                end = "" if protocol == COMMON else f"-{OWN}"
-                pictures[system + end] = super_resolve(networks[system], lr)
-                pictures[f"bicubic-x{scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, scale)
-        for title, picture in pictures.items():
-            write_image(place / f"{title}.png", crop_at(picture, corner, size))
-        yield {"picture": name, "folder": place.name, "top": corner[0], "left": corner[1], "size": size}
+        firsts.setdefault(planned.system, (Run(runs / planned.folder), planned.recipe.degradation))
+    common = scores[scores["task"].str.endswith(f", {COMMON}")]
+    common = common.assign(ours=common["system"] != "bicubic")
+    means = common.pivot_table("psnr_y", ["task", "set", "image"], "ours")
+    least = "/".join((means[True] - means[False]).groupby(["set", "image"]).mean().idxmin())
+    for name, path in shown_pictures(study, least).items():
+        yield write_crops(folder, name, path, firsts) | ({"rank": "least"} if name == least else {})
 
 
-def shown_pictures(study: Study) -> dict[str, Path]:
-    """The test pictures that figures show, by SET/FILE: those that the study names, or the first of each set."""
+def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Run, Any]]) -> dict[str, Any]:
+    """Write the square with the steepest edges of a test picture, as HR, by bicubic and by each system, into a folder.
+
+    name: SET/FILE. runs: by system, each with its degradation. Returns what a record says of the square.
+    """
+    hr = crop_to_multiple(read_image(path), lcm(*(run.scale for run, _ in runs.values())))
+    size = min(CROP, *hr.shape[:2])
+    corner = busiest(hr, size)
+    pictures = {"HR": hr}
+    for system, (run, own) in runs.items():
+        for protocol, degradation in protocols(own).items():
+            lr = lr_of(hr, run.scale, degradation)
+            end = "" if protocol == COMMON else f"-{OWN}"
+            pictures[system + end] = super_resolve(run.generator(), lr)
+            pictures[f"bicubic-x{run.scale}" if protocol == COMMON else f"{system}-bicubic"] = enlarge(lr, run.scale)
+    place = name.rpartition(".")[0].replace("/", "-")
+    for title, picture in pictures.items():
+        write_image(folder / place / f"{title}.png", crop_at(picture, corner, size))
+    return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
+
+
+def shown_pictures(study: Study, *more: str) -> dict[str, Path]:
+    """The test pictures that figures show, by SET/FILE: those of the study, or the first of each set; and `more`."""
     sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
-    if not study.crops:
-        return {f"{name}/{pictures[0].name}": pictures[0] for name, pictures in sets.items()}
     files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
-    return {name: known(name, files, "the study's test sets") for name in study.crops}
+    names = study.crops or [f"{name}/{pictures[0].name}" for name, pictures in sets.items()]
+    return {name: known(name, files, "the study's test sets") for name in (*names, *more)}

@@ -15,9 +15,8 @@ COMMON, OWN = "bicubic", "own"  # the two protocols
 FILES = {COMMON: "scores.csv", OWN: "scores-own.csv"}
 
 
-def protocols(planned: Planned) -> dict[str, object]:
+def protocols(own: object) -> dict[str, object]:
     """The degradations that a run is scored on: the common one, and its own where that is another."""
-    own = planned.recipe.degradation
     return {COMMON: BICUBIC} | ({} if own == BICUBIC else {OWN: own})
 
 
@@ -44,7 +43,7 @@ def score_one(planned: Planned, runs_folder: Path | str, device: str | None = No
         return
     lpips = lpips_judge(device or "cpu")
     networks = {phase: run.generator(phase).to(device or "cpu") for phase in own_phases(run)}
-    for protocol, degradation in protocols(planned).items():
+    for protocol, degradation in protocols(planned.recipe.degradation).items():
         how = {} if protocol == COMMON else {"degradation": degradation}
         for test in planned.study.tests:
             pictures, _ = find_images(planned.study.place(test))
@@ -62,7 +61,7 @@ def is_scored(planned: Planned, run: Run) -> bool:
     """Whether every phase has been scored on every test set since its weights were written."""
     wanted = {(set_name(planned.study, test), phase) for test in planned.study.tests for phase in own_phases(run)}
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
-    for protocol in protocols(planned) if wanted else ():
+    for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]
         if not path.exists() or path.stat().st_mtime < newest:
             return False
