@@ -169,45 +169,61 @@ def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: st
 
 
 @styled
+def draw_value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[Figure, pd.DataFrame]:
+    """`value_and_slope` side by side under one legend: the figure, and one table of both."""
+    tables = value_and_slope(functions, x, name)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), layout="constrained")
+    for axis, table, label in zip(axes, tables, ("loss", "gradient of the loss"), strict=True):
+        table.plot(name, ax=axis, ylabel=label, style=["-", "--", ":", "-."], linewidth=2, legend=False)
+    figure.legend(list(functions), loc="outside upper center", ncols=3, fontsize=8)
+    return figure, tables[0].merge(tables[1], on=name, suffixes=(", loss", ", gradient"))
+
+
+SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
+PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
+    "pixel loss": {"pixel": ""},
+    "perceptual loss": {"perceptual": ""},
+    "checkerboard loss": {"checkerboard": ""},
+    "adversarial loss": {"adversarial": ""},
+    "discriminator's loss": {"discriminator": ""},
+    "D(HR), D(SR)": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
+    "share of the gradient at SR": SHARES,
+    "validation PSNR-Y (dB)": {"psnr_y": ""},
+}
+
+
+@styled
 def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
 
-    bicubic: its PSNR-Y on the same crops, drawn as a line to be beaten.
+    The shares of the gradient stand below the losses, where there are two terms or more. bicubic: its PSNR-Y on the
+    same crops, drawn as a line to be beaten.
     """
-    units = {
-        "pixel": "pixel loss",
-        "perceptual": "perceptual loss",
-        "checkerboard": "checkerboard loss",
-        "adversarial": "adversarial loss",
-        "discriminator": "discriminator's loss",
-        "d_hr": "D(HR), D(SR)",
-        "psnr_y": "validation PSNR-Y (dB)",
-    }
-    shown = [name for name in units if name in history and history[name].notna().any()]
-    rows = (len(shown) + 1) // 2
-    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.7 * rows), squeeze=False, sharex=True)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, shown, strict=False):
-        for column, label in (("d_hr", "D(HR)"), ("d_sr", "D(SR)")) if name == "d_hr" else ((name, None),):
+    history = history.dropna(axis="columns", how="all")
+    shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
+    shown = {title: columns for title, columns in shown.items() if len(columns) > (PANELS[title] is SHARES)}
+    titles = [*shown]
+    places = [titles[n : n + 2] * (3 - len(titles[n : n + 2])) for n in range(0, len(titles), 2)]  # the last may be wide
+    figure, axes = plt.subplot_mosaic(places, figsize=(WIDTH, 1.7 * len(places)), sharex=True, layout="constrained")
+    for title, columns in shown.items():
+        axis = axes[title]
+        for column, label in columns.items():
             line = history.dropna(subset=[column])
             axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
         axis.margins(y=0.2)  # room for the phases' names
-        if name == "d_hr":
-            axis.legend()
-            answers = history[["d_hr", "d_sr"]]
-            if answers.min().min() >= 0 and answers.max().max() <= 1:  # a Wasserstein critic's have no bounds
-                axis.set_ylim(0, 1)
-        elif name == "psnr_y" and bicubic is not None:
+        values = history[[*columns]]
+        if title == "validation PSNR-Y (dB)" and bicubic is not None:
             axis.axhline(bicubic, color="C3", linestyle="--", linewidth=1, label="bicubic")
-            axis.legend()
-        elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
+        if len(columns) > 1 and values.min().min() >= 0 and values.max().max() <= 1:  # a critic's scores have no bounds
+            axis.set_ylim(0, 1.15)
+        if title in ("pixel loss", "perceptual loss") and values.min().min() > 0:
             axis.set_yscale("log")
-        axis.set_title(units[name])
+        if any(line.get_label() and not line.get_label().startswith("_") for line in axis.lines):
+            axis.legend(fontsize=7)
+        axis.set_title(title)
+        axis.xaxis.set_tick_params(labelbottom=title in places[-1])
+        axis.set_xlabel("step" if title in places[-1] else "")
         _mark_phases(axis, history)
-    for axis in axes[-1]:
-        axis.set_xlabel("step")
-        axis.xaxis.set_tick_params(labelbottom=True)
     return figure
 
 
@@ -218,6 +234,16 @@ def _mark_phases(axis: Axes, history: pd.DataFrame) -> None:
         axis.axvspan(start, end, color="C7", alpha=0.12 * (number % 2), linewidth=0)
         axis.text((start + end) / 2, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=7)
         start = end
+
+
+def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
+    """A table for a thesis: each figure with the sentence that it supports, or that this run does not show it.
+
+    claims: by the figure's name, whether the run's numbers bear the sentence out, and the sentence with its numbers.
+    """
+    lines = [(name, said if holds else f"Your run does not show this: {said}") for name, (holds, said) in claims.items()]
+    table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
+    return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
 
 
 class LiveCurves:
