@@ -1,7 +1,11 @@
-"""Diagrams of networks and of training, drawn from the words in their boxes."""
+"""What explains: diagrams drawn from their words, functions beside their slopes, what a run says in a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
+import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -14,7 +18,7 @@ def diagram(rows: Sequence[Sequence[str]], arcs: Sequence[tuple[str, str, str]] 
 
     rows: the words of the boxes, each box's its own; "" leaves a place empty, and no arrow crosses it. arcs: further
     arrows, as (words of the box it leaves, of the box it reaches, words beside it), bent upwards by `bend` of their
-    length where they stay in a row; a gradient's is dashed. Raises KeyError for an arc between boxes that are not there.
+    length where they stay in a row; a gradient's is dashed. KeyError for an arc between boxes that are not there.
     """
     columns = max(len(row) for row in rows)
     places = {words: (x, y) for y, row in enumerate(rows) for x, words in enumerate(row) if words}
@@ -27,7 +31,7 @@ def diagram(rows: Sequence[Sequence[str]], arcs: Sequence[tuple[str, str, str]] 
     box = {"boxstyle": "round,pad=0.35", "facecolor": "#e3edf7", "edgecolor": "C0", "linewidth": 0.8}
     middle = {"ha": "center", "va": "center", "fontsize": 7}
     boxes = {words: axis.text(*place, words, bbox=box, **middle) for words, place in places.items()}
-    neighbours = [(a, b, "") for row in rows for a, b in zip(row, row[1:], strict=False) if a and b]
+    neighbours = [(a, b, "") for row in rows for a, b in pairwise(row) if a and b]
     for (begin, end, words), lift in zip([*neighbours, *arcs], [0] * len(neighbours) + rise, strict=True):
         (x, y), (to_x, to_y) = places[begin], places[end]
         how = {"linestyle": "--", "color": "C3"} if "gradient" in words else {"linestyle": "-", "color": "0.2"}
@@ -37,3 +41,40 @@ def diagram(rows: Sequence[Sequence[str]], arcs: Sequence[tuple[str, str, str]] 
         at = {"xytext": (0, 72 * lift + 6 * bool(lift)), "textcoords": "offset points", "color": how["color"]}
         axis.annotate(words, ((x + to_x) / 2, (y + to_y) / 2), **at, **middle)
     return figure
+
+
+def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each function gives at every number of x, and its gradient by autograd: two tables, x in the column `name`.
+
+    Each number is asked alone, so a function may end in a mean.
+    """
+    values, gradients = pd.DataFrame({name: x}), pd.DataFrame({name: x})
+    for label, function in functions.items():
+        leaf = x.clone().requires_grad_()
+        y = torch.stack([function(number) for number in leaf])
+        y.sum().backward()
+        values[label], gradients[label] = y.detach().numpy(), leaf.grad.numpy()
+    return values, gradients
+
+
+@styled
+def draw_value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[Figure, pd.DataFrame]:
+    """`value_and_slope` side by side under one legend: the figure, and one table of both."""
+    tables = value_and_slope(functions, x, name)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), layout="constrained")
+    for axis, table, label in zip(axes, tables, ("loss", "gradient of the loss"), strict=True):
+        table.plot(name, ax=axis, ylabel=label, style=["-", "--", ":", "-."], linewidth=2, legend=False)
+    figure.legend(list(functions), loc="outside upper center", ncols=3, fontsize=8)
+    return figure, tables[0].merge(tables[1], on=name, suffixes=(", loss", ", gradient"))
+
+
+def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
+    """A table for a thesis: each figure with the sentence that it supports, or that this run does not show it.
+
+    claims: by the figure's name, whether the run's numbers bear the sentence out, and the sentence with its numbers.
+    """
+    lines = [
+        (name, said if holds else f"Your run does not show this: {said}") for name, (holds, said) in claims.items()
+    ]
+    table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
+    return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])

@@ -1,7 +1,8 @@
 """Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +36,23 @@ STYLE = {
     "image.interpolation": "nearest",
     "pdf.fonttype": 42,  # text stays text in the PDF
 }
-styled = matplotlib.rc_context(STYLE)  # a decorator: the style holds inside the function, and nowhere else
+
+
+@contextmanager
+def _in_style() -> Iterator[None]:
+    """The style, and nothing of it afterwards; but a notebook's backend, loaded by its first figure, stays switched on.
+
+    rc_context alone would switch it off again, and no later figure would be shown.
+    """
+    with matplotlib.rc_context(STYLE):
+        try:
+            yield
+        finally:
+            interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
+
+
+styled = _in_style()  # a decorator
 
 
 def use_style() -> None:
@@ -154,31 +170,6 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each function gives at every number of x, and its gradient by autograd: two tables, x in the column `name`.
-
-    Each number is asked alone, so a function may end in a mean.
-    """
-    values, gradients = pd.DataFrame({name: x}), pd.DataFrame({name: x})
-    for label, function in functions.items():
-        leaf = x.clone().requires_grad_()
-        y = torch.stack([function(number) for number in leaf])
-        y.sum().backward()
-        values[label], gradients[label] = y.detach().numpy(), leaf.grad.numpy()
-    return values, gradients
-
-
-@styled
-def draw_value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[Figure, pd.DataFrame]:
-    """`value_and_slope` side by side under one legend: the figure, and one table of both."""
-    tables = value_and_slope(functions, x, name)
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), layout="constrained")
-    for axis, table, label in zip(axes, tables, ("loss", "gradient of the loss"), strict=True):
-        table.plot(name, ax=axis, ylabel=label, style=["-", "--", ":", "-."], linewidth=2, legend=False)
-    figure.legend(list(functions), loc="outside upper center", ncols=3, fontsize=8)
-    return figure, tables[0].merge(tables[1], on=name, suffixes=(", loss", ", gradient"))
-
-
 SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
 PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
     "pixel loss": {"pixel": ""},
@@ -203,7 +194,9 @@ def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
     shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
     shown = {title: columns for title, columns in shown.items() if len(columns) > (PANELS[title] is SHARES)}
     titles = [*shown]
-    places = [titles[n : n + 2] * (3 - len(titles[n : n + 2])) for n in range(0, len(titles), 2)]  # the last may be wide
+    places = [
+        titles[n : n + 2] * (3 - len(titles[n : n + 2])) for n in range(0, len(titles), 2)
+    ]  # the last may be wide
     figure, axes = plt.subplot_mosaic(places, figsize=(WIDTH, 1.7 * len(places)), sharex=True, layout="constrained")
     for title, columns in shown.items():
         axis = axes[title]
@@ -234,16 +227,6 @@ def _mark_phases(axis: Axes, history: pd.DataFrame) -> None:
         axis.axvspan(start, end, color="C7", alpha=0.12 * (number % 2), linewidth=0)
         axis.text((start + end) / 2, 1.0, name, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=7)
         start = end
-
-
-def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
-    """A table for a thesis: each figure with the sentence that it supports, or that this run does not show it.
-
-    claims: by the figure's name, whether the run's numbers bear the sentence out, and the sentence with its numbers.
-    """
-    lines = [(name, said if holds else f"Your run does not show this: {said}") for name, (holds, said) in claims.items()]
-    table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
-    return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
 
 
 class LiveCurves:
