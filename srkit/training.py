@@ -3,40 +3,30 @@
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from srkit import __version__, distributed
+from srkit.callbacks import Callback, usual_callbacks
 from srkit.checking import require
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
-from srkit.files import SrkitError, check_numbers
-from srkit.health import FEW, TRY, findings
-from srkit.images import write_image
-from srkit.metrics import grid
+from srkit.files import check_numbers
+from srkit.health import findings
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
-from srkit.progress import Progress
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import describe, sources
 from srkit.resident import ResidentPatches, fits
-from srkit.runs import Run, load_weights, run_folder, save_weights
-from srkit.scoring import enlarge, judged
+from srkit.runs import Run, run_folder, save_weights
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
-
-LOSSES = ("pixel", "perceptual", "checkerboard", "adversarial")
-TERMS = (*LOSSES, "discriminator", "d_hr", "d_sr", "grad_norm", "d_grad_norm")
-TERMS += ("red", "green", "blue")  # mean of SR - HR
-TERMS += tuple(f"share_{name}" for name in LOSSES)  # of the gradient at SR
-COLUMNS = ("phase", "step", "seconds", "images_per_second", "lr", *TERMS, "psnr_y", "grid", "grid_bicubic")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,8 +103,9 @@ def train(
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
         distributed.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
-        trainer = Trainer(learner, profile, patches, valid, run, tensorboard)
-        trainer.fit(on_log, until)
+        callbacks = usual_callbacks(valid, recipe.scale, tensorboard, on_log)
+        trainer = Trainer(learner, profile, patches, run, callbacks)
+        trainer.fit(until)
         if distributed.rank() == 0:
             health = findings(run.history()) if (run.folder / "history.csv").exists() else {}
             run.write_config(run.config | {"seconds": round(trainer.seconds, 1), "health": health})
@@ -124,162 +115,114 @@ def train(
 
 
 class Trainer:
-    """The loop that moves a learner on, and keeps what happened.
+    """The loop that moves a learner on; its callbacks keep what happens: see `srkit.callbacks`.
 
     Batch and step share one number, so a checkpoint and the seed say all that is to come.
     """
 
-    def __init__(
-        self, learner: Learner, profile: Profile, patches: Patches, valid: list[tuple], run: Run, tensorboard: bool
-    ):
-        self.learner, self.recipe, self.profile = learner, learner.recipe, profile
+    def __init__(self, learner: Learner, profile: Profile, patches: Patches, run: Run, callbacks: Sequence[Callback]):
+        self.learner, self.recipe, self.profile, self.run = learner, learner.recipe, profile, run
         self.patches = ResidentPatches(patches, learner.device) if fits(patches, learner.device) else patches
-        self.valid, self.run = valid, run
-        self.step, self.last, self.seconds = 0, sum(phase.steps for phase in self.recipe.phases), 0.0
-        self.tensorboard, self.board, self.told = tensorboard, None, set()  # told: findings that were printed
+        self.callbacks, self.step, self.seconds, self.halt = callbacks, 0, 0.0, False
 
-    def fit(self, on_log: Callable[[Run], None] | None = None, until: float = math.inf) -> None:
+    def fit(self, until: float = math.inf) -> None:
         """Train every phase to its end, from the newest checkpoint where there is one; until time.monotonic() says."""
-        self._restore()
-        if self.tensorboard and distributed.rank() == 0:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import, and not everybody's
-
-            self.board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.step + 1)
-        with stop_asked() as stop, ThreadPoolExecutor(1) as reader:
-            self.coming = reader.submit(self._batch, self.step)
-            asked = lambda: stop.is_set() or time.monotonic() > until  # noqa: E731
-            end, halt = 0, False
-            for phase in self.recipe.phases:
-                start, end = end, end + phase.steps
-                if start <= self.step < end:
-                    if self.step == start > 0:
-                        self.learner.begin(phase)
-                    halt = self._train(phase, start, reader, asked, on_log)
+        with stop_asked() as stop, self._watched():
+            for phase, start, end in self._phases():
+                for lr, hr in self._batches(end):
+                    rate = learning_rate(phase, self.step - start)
+                    logs, validates = self._due(end)
+                    values = self.learner.step(phase, lr, hr, rate, self.step, balance=logs)
+                    self.step += 1
+                    if logs:
+                        self._tell("on_log", self._row(phase, rate, values), validates)
+                        self.before = self.step, self.seconds
+                    self.halt = self._agreed(stop.is_set() or time.monotonic() > until)
+                    if validates or self.halt:
+                        self.learner.check()
+                        self._tell("on_save")
+                    self._tell("on_step")
                 if self.step == end and distributed.rank() == 0:
                     save_weights(self.learner.ema, self.run.weights(phase.name))
-                if halt:
-                    break
-            if self.board:
-                self.board.close()
-        if stop.is_set() and self.step < self.last:
+        if stop.is_set() and self.step < sum(phase.steps for phase in self.recipe.phases):
             raise Interrupted(self.how_to_go_on())
-
-    def _train(
-        self, phase: Phase, start: int, reader: ThreadPoolExecutor, asked: Callable, on_log: Callable | None
-    ) -> bool:
-        end, logged, halt = start + phase.steps, (self.step, self.seconds), False
-        with Progress(phase.steps, f"{self.recipe.name}, {phase.name} phase", self.step - start) as bar:
-            while self.step < end and not halt:
-                began, note = time.perf_counter(), None
-                lr, hr = self.coming.result()
-                if not self.learner.lazy:  # a CPU has the next batch cut while it works, a GPU after it was given work
-                    self.coming = reader.submit(self._batch, self.step + 1)
-                rate = learning_rate(phase, self.step - start)
-                validating = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
-                logging = validating or (self.step + 1) % self.profile.log_every == 0
-                values = self.learner.step(phase, lr, hr, rate, self.step, balance=logging)
-                self.step += 1
-                if self.learner.lazy:
-                    self.coming = reader.submit(self._batch, self.step)
-                if logging:
-                    self.learner.check()
-                    seconds = self.seconds + time.perf_counter() - began
-                    speed = (self.step - logged[0]) * self.recipe.batch / (seconds - logged[1])
-                    row = {"phase": phase.name, "step": self.step, "seconds": seconds, "images_per_second": speed}
-                    row |= {"lr": rate} | distributed.mean(values, self.learner.device)
-                    if distributed.rank() == 0:
-                        note = self._log(row, phase, validating)
-                        if on_log:
-                            on_log(self.run)
-                self.seconds += time.perf_counter() - began
-                if logging:
-                    logged = self.step, self.seconds
-                if logging or distributed.world() == 1:  # several processes must agree on it, which costs them time
-                    halt = distributed.any_of(asked(), self.learner.device)
-                if validating or halt:
-                    self.learner.check()
-                    self._save()
-                bar.update(1, note)
-        return halt
 
     def how_to_go_on(self) -> str:
         return f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."
+
+    @property
+    def seconds(self) -> float:
+        """For how long the run was trained, all its sittings together."""
+        return time.perf_counter() - self._began
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self._began = time.perf_counter() - value
+
+    def _phases(self) -> Iterator[tuple[Phase, int, int]]:
+        """Each phase with the steps of the run at which it begins and ends; a new one starts with fresh optimisers."""
+        end = 0
+        for phase in self.recipe.phases:
+            start, end = end, end + phase.steps
+            if self.step == start > 0:
+                self.learner.begin(phase)
+            self.before = self.step, self.seconds
+            self._tell("on_phase", phase, start)
+            yield phase, start, end
+            if self.halt:
+                return
+
+    def _batches(self, end: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """LR and HR of the steps to come. A CPU has the next ones cut while it works; a GPU works on by itself."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = None
+            while self.step < end and not self.halt:
+                batch = coming.result() if coming else self._batch(self.step)
+                if not self.learner.lazy:
+                    coming = reader.submit(self._batch, self.step + 1)
+                yield batch
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         pair = self.patches.batch(step, self.recipe.batch, (distributed.rank(), distributed.world()))
         return tuple(x.pin_memory() if self.learner.device.type == "cuda" and not x.is_cuda else x for x in pair)
 
-    def validate(self, phase: Phase) -> dict[str, float]:
-        """Mean PSNR-Y in dB and grid of the averaged generator, and bicubic's grid, on the validation photographs.
+    def _due(self, end: int) -> tuple[bool, bool]:
+        """Whether the coming step is logged, and whether it is validated too."""
+        validates = (self.step + 1) % self.profile.validate_every == 0 or self.step + 1 == end
+        return validates or (self.step + 1) % self.profile.log_every == 0, validates
 
-        The first SR goes to samples/.
-        """
-        columns, found = ("psnr_y", "grid"), []
-        for number, (hr, lr) in enumerate(self.valid):
-            sr, score = judged(self.learner.ema, hr, self.recipe.scale, lr=lr, columns=columns)
-            found.append([score[name] for name in columns])
-            if number == 0:
-                write_image(self.run.folder / "samples" / f"{phase.name}-{self.step:06}.png", sr)
-        return dict(zip(columns, np.mean(found, axis=0).tolist(), strict=True)) | self.bicubic
+    def _row(self, phase: Phase, rate: float, values: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """What the history says of the step that was made; before: the step that was logged before, and its seconds."""
+        self.learner.check()
+        (step, seconds), now = self.before, self.seconds
+        speed = (self.step - step) * self.recipe.batch / (now - seconds)
+        row = {"phase": phase.name, "step": self.step, "seconds": now, "images_per_second": speed, "lr": rate}
+        return row | distributed.mean(values, self.learner.device)
 
-    @cached_property
-    def bicubic(self) -> dict[str, float]:
-        """What `validate` compares the grid with; the same at each validation."""
-        return {"grid_bicubic": float(np.mean([grid(enlarge(lr, self.recipe.scale), hr) for hr, lr in self.valid]))}
+    def _agreed(self, asked: bool) -> bool:
+        """Whether a process was asked to stop. Several ask each other once a second or so: a GPU waits for it."""
+        if distributed.world() == 1:
+            return asked
+        if self.step < self.question:
+            return False
+        pace = self.seconds / max(self.step, 1)
+        said = distributed.mean({"asked": float(asked), "pace": pace}, self.learner.device)
+        self.question = self.step + max(1, int(1 / said["pace"]))
+        return said["asked"] > 0
 
-    def _log(self, row: dict[str, Any], phase: Phase, validating: bool) -> str | None:
-        """Write a line of the history; after a validation, returns the score and what looks ill."""
-        if validating:
-            row |= self.validate(phase)
-        self.run.append_history(row, COLUMNS)
-        if self.board:
-            for name in row.keys() - {"phase", "step"}:
-                self.board.add_scalar(name, row[name], row["step"])
-        if not validating:
-            return None
-        found = {name: said for name, said in findings(self.run.history()).items() if name != FEW}
-        for name in found.keys() - self.told:
-            print(f"\nstep {self.step}: {name} ({found[name]}). Try this: {TRY[name]}.")
-        self.told |= found.keys()
-        return "; ".join([f"PSNR-Y {row['psnr_y']:.2f} dB", *found])
-
-    def _save(self) -> None:
-        if distributed.rank() > 0:
-            return
-        numbers = {"step": self.step, "seconds": self.seconds, "random": torch.get_rng_state()}
-        numbers["history"] = self.run.history_text()
-        if self.learner.device.type == "cuda":
-            numbers["random_cuda"] = torch.cuda.get_rng_state(self.learner.device)
-        self.run.save_checkpoint(self.learner.state_dict() | numbers)
-
-    def _restore(self) -> None:
-        state = self.run.load_checkpoint()
-        first = self.recipe.phases[0]
-        shared = self.run.weights(first.name)  # without a checkpoint, another run's; see Run.share_first_phase
-        distributed.any_of(False, self.learner.device)  # all have read it before one goes on
-        if distributed.rank() == 0:
-            self.run.clear_unfinished()
-            if not state:
-                self.run.cut_history(first.steps if shared.exists() else 0)
-        if not state and shared.exists():
-            load_weights(self.learner.ema, shared)
-            self.step = first.steps
-        if not state:
-            return
-        ends = np.cumsum([phase.steps for phase in self.recipe.phases])
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """The callbacks hear of the start, and of the end whatever it is."""
+        self._tell("on_start")
+        self.question = self.step  # at which step the processes ask each other next
         try:
-            self.learner.load_state_dict(state, self.recipe.phases[int(np.searchsorted(ends, state["step"]))])
-            self.step, self.seconds = state["step"], state["seconds"]
-            torch.set_rng_state(state["random"])
-            if distributed.rank() == 0:
-                self.run.write_history(state["history"])
-        except (KeyError, RuntimeError, ValueError, IndexError) as error:
-            raise SrkitError(
-                f"the checkpoint in {self.run.folder} is of another version of srkit ({error!r}): go on with that "
-                "version, or start anew with --force."
-            ) from error
-        if "random_cuda" in state and self.learner.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self.learner.device)
+            yield
+        finally:
+            self._tell("on_end")
+
+    def _tell(self, event: str, *what: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *what)
 
 
 def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photographs) -> dict[str, Any]:

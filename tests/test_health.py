@@ -101,11 +101,12 @@ def test_only_the_phase_that_runs_is_judged():
 
 
 def test_a_training_keeps_its_findings_in_its_record_and_says_them(tmp_path, monkeypatch, capsys):
-    from srkit import training
+    from srkit import callbacks, training
     from srkit.cli import main
 
     found = {health.DRIFT: "blue +9 of 255"}
-    monkeypatch.setattr(training, "findings", lambda history: found)
+    for module in (callbacks, training):
+        monkeypatch.setattr(module, "findings", lambda history: found)
     run = training.train("srresnet", "smoke", runs=tmp_path, crop=32, batch=1)
     assert run.config["health"] == found
     assert health.DRIFT in capsys.readouterr().err, "the progress line says it at each validation"
