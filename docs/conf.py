@@ -60,6 +60,7 @@ def notebooks() -> None:
             if cell.cell_type == "markdown":
                 cell.pop("outputs", None)
                 cell.source = re.sub(r"\[!\[Open in.*?\n", "", cell.source + "\n").rstrip()  # badges lie elsewhere
+                cell.source = cell.source.replace("](../docs/", "](../")  # as seen from docs/notebooks
             for output in cell.get("outputs", []):
                 if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                     output.data = {"text/html": SLIDER} if source.stem.startswith("07") else {"text/plain": WIDGET}
