@@ -186,6 +186,8 @@ class Run:
 
     def write_history(self, text: str) -> None:
         """Put history.csv back to what a checkpoint holds: a resumed run writes the lines after it again."""
+        if not text:  # stopped before its first line: an empty file would pass for one with a header
+            return (self.folder / "history.csv").unlink(missing_ok=True)
         with replacing(self.folder / "history.csv") as beside:
             beside.write_text(text)
 
