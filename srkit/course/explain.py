@@ -1,6 +1,8 @@
 """What explains: diagrams drawn from their words, functions beside their slopes, what a run says in a sentence."""
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +12,19 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from srkit.figures import WIDTH, styled
+from srkit.files import SrkitError
+
+
+def diagram(name: str) -> Figure:
+    """A diagram of diagrams.toml. Raises SrkitError for a name that is not there."""
+    known = tomllib.loads(files("srkit.course").joinpath("diagrams.toml").read_text(encoding="utf-8"))
+    if name not in known:
+        raise SrkitError(f"there is no diagram {name!r}: choose one of {', '.join(known)}.")
+    return draw_diagram(**known[name])
 
 
 @styled
-def diagram(rows: Sequence[Sequence[str]], arcs: Sequence[tuple[str, str, str]] = (), bend: float = 0.35) -> Figure:
+def draw_diagram(rows: Sequence[Sequence[str]], arcs: Sequence[Sequence[str]] = (), bend: float = 0.35) -> Figure:
     """Boxes from left to right, a row each, with an arrow from each box to the next one of its row.
 
     rows: the words of the boxes, each box's its own; "" leaves a place empty, and no arrow crosses it. arcs: further

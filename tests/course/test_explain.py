@@ -5,7 +5,8 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from srkit.diagrams import diagram, draw_value_and_slope, sentences, value_and_slope
+from srkit.course.explain import diagram, draw_diagram, draw_value_and_slope, sentences, value_and_slope
+from srkit.files import SrkitError
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +16,7 @@ def closed():
 
 
 def test_every_box_stands_in_its_place_and_no_arrow_crosses_a_gap():
-    figure = diagram([["LR", "G", "SR"], ["", "HR", "D"]], [("SR", "D", "detached"), ("D", "HR", "gradient")])
+    figure = draw_diagram([["LR", "G", "SR"], ["", "HR", "D"]], [("SR", "D", "detached"), ("D", "HR", "gradient")])
     figure.draw_without_rendering()
     texts = {text.get_text(): text for text in figure.axes[0].texts if text.get_text()}
     assert set(texts) == {"LR", "G", "SR", "HR", "D", "detached", "gradient"}
@@ -28,7 +29,15 @@ def test_every_box_stands_in_its_place_and_no_arrow_crosses_a_gap():
 
 def test_an_arc_between_boxes_that_are_not_there_is_refused():
     with pytest.raises(KeyError, match="nowhere"):
-        diagram([["LR", "SR"]], [("LR", "nowhere", "")])
+        draw_diagram([["LR", "SR"]], [("LR", "nowhere", "")])
+
+
+def test_the_diagrams_of_the_course_by_name():
+    figure = diagram("phases")
+    words = {text.get_text() for text in figure.axes[0].texts}
+    assert {"D, frozen", "SR, detached", "gradient: moves G alone"} <= words
+    with pytest.raises(SrkitError, match="no diagram 'unknown': choose one of course, degradation"):
+        diagram("unknown")
 
 
 def test_values_and_slopes_are_those_of_the_closed_form_each_number_alone():
