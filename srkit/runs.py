@@ -162,12 +162,12 @@ class Run:
     def append_history(self, row: dict[str, Any], columns: tuple[str, ...]) -> None:
         """Add one line to history.csv, whole or not at all; the header first where the file is new."""
         path = self.folder / "history.csv"
-        new = not path.exists()
+        new = not self.history_text().strip()
         if not new:  # a run that an earlier version began keeps its columns
             with path.open() as file:
                 columns = tuple(file.readline().strip().split(","))
         cells = [f"{row[c]:.6g}" if isinstance(row.get(c), float) else str(row.get(c, "")) for c in columns]
-        with path.open("a") as file:
+        with path.open("w" if new else "a") as file:
             file.write((",".join(columns) + "\n") * new + ",".join(cells) + "\n")
 
     def cut_history(self, step: int) -> None:
@@ -186,8 +186,9 @@ class Run:
 
     def write_history(self, text: str) -> None:
         """Put history.csv back to what a checkpoint holds: a resumed run writes the lines after it again."""
-        if not text:  # stopped before its first line: an empty file would pass for one with a header
-            return (self.folder / "history.csv").unlink(missing_ok=True)
+        if not text.strip():
+            self.cut_history(0)
+            return
         with replacing(self.folder / "history.csv") as beside:
             beside.write_text(text)
 

@@ -94,15 +94,6 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_history(run, tmp_path, st
 
 
 @pytest.mark.slow
-def test_a_run_stopped_before_its_first_line_goes_on_with_a_whole_history(tmp_path):
-    rare = replace(TINY, log_every=4)
-    stopped = train("srresnet", rare, runs=tmp_path / "stopped", max_minutes=1e-9)
-    assert not stopped.done
-    went_on = train("srresnet", rare, runs=tmp_path / "stopped", resume=True)
-    assert went_on.history()["step"].tolist() == [4, 8]
-    assert_same_run(went_on, train("srresnet", rare, runs=tmp_path / "straight"))
-
-
 def test_a_stopped_run_through_the_compiler_goes_on_to_the_same_weights(tmp_path):
     compiled = replace(TINY, compile=True)
     whole = train("srresnet", compiled, runs=tmp_path / "whole")
