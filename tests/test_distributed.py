@@ -21,6 +21,27 @@ torch.set_num_threads(1)
 trained(sys.argv[2])
 """
 
+OWN = """
+from dataclasses import replace
+from torch import nn
+from srkit.recipes import SRRESNET_LIGHT, Phase
+
+class Compact(nn.Module):
+    scale = 4
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 48, 5, padding=2), nn.PixelShuffle(4))
+
+    def forward(self, lr):
+        return self.body(lr)
+
+def mae(sr, hr):
+    return (sr - hr).abs().mean()
+
+MINE = replace(SRRESNET_LIGHT, name="mine", generator=Compact, phases=(Phase("psnr", steps=10, losses={mae: 1.0}),))
+"""
+
 
 def trained(folder):
     """Both phases of an SRGAN without batch norm, and some steps of a critic with its gradient penalty."""
@@ -48,6 +69,21 @@ def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
     critic = Run(tmp_path / "two" / "wgan_gp-smoke-s0").history()
     assert critic["step"].iloc[-1] == 12
     assert critic["discriminator"].notna().sum() == 4
+
+
+def test_two_processes_train_a_recipe_of_ones_own_file(tmp_path):
+    (tmp_path / "my_recipes.py").write_text(OWN)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "srkit"]
+    command += ["train", "my_recipes.py:MINE", "--profile", "smoke", "--device", "cpu", "--crop", "32", "--batch", "2"]
+    command += ["--runs", str(tmp_path / "runs")]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = Run(tmp_path / "runs" / "mine-smoke-s0")
+    assert run.done
+    assert run.config["parts"]["Compact"] == OWN
+    assert list(run.history()["step"]) == [5, 10], "one process alone writes"
 
 
 def test_outside_torchrun_there_is_one_process_and_nothing_to_share(monkeypatch):

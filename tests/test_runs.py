@@ -200,6 +200,17 @@ def test_sigterm_saves_and_leaves_and_a_time_budget_ends_well(tmp_path, capsys):
     assert contents(train("srresnet", SHORT, runs=tmp_path / "stopped", resume=True)) == contents(straight)
 
 
+@pytest.mark.parametrize("left", ["", "\n\n"])
+def test_a_run_stopped_before_its_first_history_line_goes_on(tmp_path, left):
+    rare = replace(SHORT, log_every=4)
+    straight = train("srresnet", rare, runs=tmp_path / "straight")
+    stopped = train("srresnet", rare, runs=tmp_path / "stopped", max_minutes=1e-6)
+    assert Run(stopped.folder).load_checkpoint()["step"] == 1
+    assert not (stopped.folder / "history.csv").exists()
+    (stopped.folder / "history.csv").write_text(left)  # as an earlier version of srkit left it
+    assert contents(train("srresnet", rare, runs=tmp_path / "stopped", resume=True)) == contents(straight)
+
+
 def test_a_time_budget_on_the_command_line_exits_with_0(tmp_path, capsys):
     assert main(["train", "srresnet", "--max-minutes", "0.0001", "--runs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
