@@ -1,11 +1,14 @@
 """The course itself: how its notebooks are kept, and one run of all of them under smoke."""
 
 import ast
+import builtins
+import dis
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -97,6 +100,23 @@ def test_has_the_form_of_all_others(path):
 def test_keeps_pythons_names_and_settings(path):
     code = "\n".join("".join(cell["source"]) for cell in cells_of(path, "code"))
     assert not re.search(r"set_num_threads|raise_signal|^(random|input|list|type|sum|max|min) =", code, re.MULTILINE)
+
+
+def names(code: CodeType, kind: str) -> set[str]:
+    """What a piece of code stores or loads by name, and what the functions in it do."""
+    inside = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == kind}
+    return own.union(*(names(each, kind) for each in inside))
+
+
+@each
+def test_a_function_uses_only_what_stands_above_it(path):
+    known = set(dir(builtins))
+    for node in ast.parse("\n".join("".join(cell["source"]) for cell in cells_of(path, "code"))).body:
+        code = compile(ast.Module([node], []), path.name, "exec")
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            assert names(code, "LOAD_GLOBAL") <= known | {node.name}, node.name
+        known |= names(code, "STORE_NAME")
 
 
 @each
