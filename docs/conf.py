@@ -60,6 +60,7 @@ def notebooks() -> None:
             if cell.cell_type == "markdown":
                 cell.pop("outputs", None)
                 cell.source = re.sub(r"\[!\[Open in.*?\n", "", cell.source + "\n").rstrip()  # badges lie elsewhere
+                cell.source = cell.source.replace("](../docs/", "](../")  # as seen from docs/notebooks
             for output in cell.get("outputs", []):
                 if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                     output.data = {"text/html": SLIDER} if source.stem.startswith("07") else {"text/plain": WIDGET}
@@ -92,6 +93,7 @@ def sliders() -> None:
 def results() -> None:
     """The README's results, so that each number stands in one place; its links to files are left out."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Results\n")[1].split("\n## ")[0]
+    section = section.replace("\n### ", "\n## ")  # below the page's own title
     with replacing(Path(__file__).parent / "_results.md") as beside:
         beside.write_text(re.sub(r"\[([^\]]+)\]\((?!http)[^)]+\)", r"\1", section), encoding="utf-8")
 

@@ -1,7 +1,8 @@
 """Figures for a page and a thesis: each written as PDF, PNG and the CSV it was drawn from, with what made it inside."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
@@ -34,7 +34,23 @@ COLOURS = {
     "pixelforge": "#CC79A7",
 }
 COLOURS |= {"two_stage_rrdb": "#E69F00", "bicubic_skip": "#56B4E9", "div2k_x2": "#000000", "wgan_gp": "#882255"}
-styled = matplotlib.rc_context(STYLE)  # a decorator: the style holds inside the function, and nowhere else
+
+
+@contextmanager
+def _in_style() -> Iterator[None]:
+    """The style, and nothing of it afterwards; but a notebook's backend, loaded by its first figure, stays switched on.
+
+    rc_context alone would switch it off again, and no later figure would be shown.
+    """
+    with matplotlib.rc_context(STYLE):
+        try:
+            yield
+        finally:
+            interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
+
+
+styled = _in_style()  # a decorator
 
 
 def use_style() -> None:
@@ -164,60 +180,53 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What each function gives at every number of x, and its gradient by autograd: two tables, x in the column `name`.
-
-    Each number is asked alone, so a function may end in a mean.
-    """
-    values, gradients = pd.DataFrame({name: x}), pd.DataFrame({name: x})
-    for label, function in functions.items():
-        leaf = x.clone().requires_grad_()
-        y = torch.stack([function(number) for number in leaf])
-        y.sum().backward()
-        values[label], gradients[label] = y.detach().numpy(), leaf.grad.numpy()
-    return values, gradients
+SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
+PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
+    "pixel loss": {"pixel": ""},
+    "perceptual loss": {"perceptual": ""},
+    "checkerboard loss": {"checkerboard": ""},
+    "adversarial loss": {"adversarial": ""},
+    "discriminator's loss": {"discriminator": ""},
+    "D(HR), D(SR)": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
+    "share of the gradient at SR": SHARES,
+    "validation PSNR-Y (dB)": {"psnr_y": ""},
+}
 
 
 @styled
 def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
 
-    bicubic: its PSNR-Y on the same crops, drawn as a line to be beaten.
+    The shares of the gradient stand below the losses, where there are two terms or more. bicubic: its PSNR-Y on the
+    same crops, drawn as a line to be beaten.
     """
-    units = {
-        "pixel": "pixel loss",
-        "perceptual": "perceptual loss",
-        "checkerboard": "checkerboard loss",
-        "adversarial": "adversarial loss",
-        "discriminator": "discriminator's loss",
-        "d_hr": "D(HR), D(SR)",
-        "psnr_y": "validation PSNR-Y (dB)",
-    }
-    shown = [name for name in units if name in history and history[name].notna().any()]
-    rows = (len(shown) + 1) // 2
-    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 1.7 * rows), squeeze=False, sharex=True)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, shown, strict=False):
-        for column, label in (("d_hr", "D(HR)"), ("d_sr", "D(SR)")) if name == "d_hr" else ((name, None),):
+    history = history.dropna(axis="columns", how="all")
+    shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
+    shown = {title: columns for title, columns in shown.items() if len(columns) > (PANELS[title] is SHARES)}
+    titles = [*shown]
+    places = [
+        titles[n : n + 2] * (3 - len(titles[n : n + 2])) for n in range(0, len(titles), 2)
+    ]  # the last may be wide
+    figure, axes = plt.subplot_mosaic(places, figsize=(WIDTH, 1.7 * len(places)), sharex=True, layout="constrained")
+    for title, columns in shown.items():
+        axis = axes[title]
+        for column, label in columns.items():
             line = history.dropna(subset=[column])
             axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
         axis.margins(y=0.2)  # room for the phases' names
-        if name == "d_hr":
-            axis.legend()
-            answers = history[["d_hr", "d_sr"]]
-            if answers.min().min() >= 0 and answers.max().max() <= 1:  # a Wasserstein critic's have no bounds
-                axis.set_ylim(0, 1)
-        elif name == "psnr_y" and bicubic is not None:
+        values = history[[*columns]]
+        if title == "validation PSNR-Y (dB)" and bicubic is not None:
             axis.axhline(bicubic, color="C3", linestyle="--", linewidth=1, label="bicubic")
-            axis.legend()
-        elif name in ("pixel", "perceptual") and (history[name].dropna() > 0).all():
+        if len(columns) > 1 and values.min().min() >= 0 and values.max().max() <= 1:  # a critic's scores have no bounds
+            axis.set_ylim(0, 1.15)
+        if title in ("pixel loss", "perceptual loss") and values.min().min() > 0:
             axis.set_yscale("log")
-        axis.set_title(units[name])
+        if any(line.get_label() and not line.get_label().startswith("_") for line in axis.lines):
+            axis.legend(fontsize=7)
+        axis.set_title(title)
+        axis.xaxis.set_tick_params(labelbottom=title in places[-1])
+        axis.set_xlabel("step" if title in places[-1] else "")
         _mark_phases(axis, history)
-    for axis in axes[-1]:
-        axis.set_xlabel("step")
-        axis.xaxis.set_tick_params(labelbottom=True)
     return figure
 
 

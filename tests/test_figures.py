@@ -6,13 +6,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
 from srkit import figures
-from srkit.figures import busiest, chart_over_row, compare, loss_curves, save_figure, show_grid, value_and_slope
+from srkit.figures import busiest, chart_over_row, compare, loss_curves, save_figure, show_grid
 from srkit.files import SrkitError
 
 CAPTION = "srgan x4, smoke profile, seed 0: bicubic (a < b)"
@@ -163,12 +162,34 @@ def test_loss_curves_draw_what_the_history_holds():
     plt.close("all")
 
 
-def test_values_and_slopes_are_those_of_the_closed_form_each_number_alone():
-    x = torch.linspace(-3, 3, 7)
-    values, slopes = value_and_slope({"square": lambda z: z.square().mean(), "twice": lambda z: 2 * z}, x, "x")
-    np.testing.assert_allclose(values, np.stack([x, x**2, 2 * x], axis=1))
-    np.testing.assert_allclose(slopes, np.stack([x, 2 * x, np.full(7, 2)], axis=1))
-    assert list(values) == list(slopes) == ["x", "square", "twice"]
+def test_shares_stand_below_the_losses_and_an_odd_panel_leaves_no_hole():
+    terms = {"perceptual": [2.0, 1], "adversarial": [1.0, 2], "share_perceptual": [0.7, 0.6]}
+    history = pd.DataFrame({"phase": ["gan"] * 2, "step": [1, 2], **terms})
+    alone = loss_curves(history)
+    assert [axis.get_title() for axis in alone.axes] == [
+        "perceptual loss",
+        "adversarial loss",
+    ]  # one share says nothing
+    figure = loss_curves(history.assign(share_adversarial=[0.3, 0.4]))
+    share = figure.axes[-1]
+    assert share.get_title() == "share of the gradient at SR"
+    np.testing.assert_allclose([line.get_ydata() for line in share.lines], [[0.7, 0.6], [0.3, 0.4]])
+    figure.draw_without_rendering()
+    assert share.get_position().width > 1.8 * figure.axes[0].get_position().width
+    plt.close("all")
+
+
+def test_a_backend_that_a_figure_switched_on_stays_on():
+    def first_figure():
+        matplotlib.interactive(True)  # as a notebook's backend does when it is loaded
+
+    before = matplotlib.is_interactive()
+    matplotlib.interactive(False)
+    try:
+        figures.styled(first_figure)()
+        assert matplotlib.is_interactive()
+    finally:
+        matplotlib.interactive(before)
 
 
 def test_a_chart_stands_over_its_row_of_pictures():

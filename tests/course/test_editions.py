@@ -64,7 +64,7 @@ def test_every_edition_has_all_exercises_and_the_story(name, editions):
     cells = [cell for cell in SOURCES[name].cells if "teacher" not in cell.metadata.get("tags", [])]
     story = [cell.source for cell in cells if not cell.metadata.get("nbgrader")]
     assert [source for source in story if source not in text(editions["student"][name])] == []
-    assert text(editions["solution"][name]).count("<details>") == len(asked)
+    assert text(editions["solution"][name]).count("<details>\n<summary>Solution of ") == len(asked)
     assert [line for line in solution_lines(SOURCES[name]) if line not in text(editions["solution"][name])] == []
     assert [line for line in solution_lines(SOURCES[name]) if line not in text(editions["teacher"][name])] == []
 

@@ -1,0 +1,91 @@
+"""What explains: diagrams drawn from their words, functions beside their slopes, what a run says in a sentence."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from srkit.figures import WIDTH, styled
+from srkit.files import SrkitError
+
+
+def diagram(name: str) -> Figure:
+    """A diagram of diagrams.toml. Raises SrkitError for a name that is not there."""
+    known = tomllib.loads(files("srkit.course").joinpath("diagrams.toml").read_text(encoding="utf-8"))
+    if name not in known:
+        raise SrkitError(f"there is no diagram {name!r}: choose one of {', '.join(known)}.")
+    return draw_diagram(**known[name])
+
+
+@styled
+def draw_diagram(rows: Sequence[Sequence[str]], arcs: Sequence[Sequence[str]] = (), bend: float = 0.35) -> Figure:
+    """Boxes from left to right, a row each, with an arrow from each box to the next one of its row.
+
+    rows: the words of the boxes, each box's its own; "" leaves a place empty, and no arrow crosses it. arcs: further
+    arrows, as (words of the box it leaves, of the box it reaches, words beside it), bent upwards by `bend` of their
+    length where they stay in a row; a gradient's is dashed. KeyError for an arc between boxes that are not there.
+    """
+    columns = max(len(row) for row in rows)
+    places = {words: (x, y) for y, row in enumerate(rows) for x, words in enumerate(row) if words}
+    inch = WIDTH / columns  # between the middles of two boxes
+    rise = [bend * inch * abs(places[a][0] - places[b][0]) / 2 * (places[a][1] == places[b][1]) for a, b, _ in arcs]
+    top = max([0.0, *(r + 0.15 - 0.7 * places[arc[0]][1] for r, arc in zip(rise, arcs, strict=True))])  # inches
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.7 * len(rows) + top))
+    axis.set(xlim=(-0.5, columns - 0.5), ylim=(len(rows) - 0.5, -0.5 - top / 0.7))
+    axis.set_axis_off()
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#e3edf7", "edgecolor": "C0", "linewidth": 0.8}
+    middle = {"ha": "center", "va": "center", "fontsize": 7}
+    boxes = {words: axis.text(*place, words, bbox=box, **middle) for words, place in places.items()}
+    neighbours = [(a, b, "") for row in rows for a, b in pairwise(row) if a and b]
+    for (begin, end, words), lift in zip([*neighbours, *arcs], [0] * len(neighbours) + rise, strict=True):
+        (x, y), (to_x, to_y) = places[begin], places[end]
+        how = {"linestyle": "--", "color": "C3"} if "gradient" in words else {"linestyle": "-", "color": "0.2"}
+        how |= {"patchA": boxes[begin].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(), "shrinkA": 1}
+        bent = f"arc3,rad={(bend if to_x < x else -bend) * bool(lift)}"
+        axis.annotate("", (to_x, to_y), (x, y), arrowprops=how | {"arrowstyle": "->", "connectionstyle": bent})
+        at = {"xytext": (0, 72 * lift + 6 * bool(lift)), "textcoords": "offset points", "color": how["color"]}
+        axis.annotate(words, ((x + to_x) / 2, (y + to_y) / 2), **at, **middle)
+    return figure
+
+
+def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each function gives at every number of x, and its gradient by autograd: two tables, x in the column `name`.
+
+    Each number is asked alone, so a function may end in a mean.
+    """
+    values, gradients = pd.DataFrame({name: x}), pd.DataFrame({name: x})
+    for label, function in functions.items():
+        leaf = x.clone().requires_grad_()
+        y = torch.stack([function(number) for number in leaf])
+        y.sum().backward()
+        values[label], gradients[label] = y.detach().numpy(), leaf.grad.numpy()
+    return values, gradients
+
+
+@styled
+def draw_value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[Figure, pd.DataFrame]:
+    """`value_and_slope` side by side under one legend: the figure, and one table of both."""
+    tables = value_and_slope(functions, x, name)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), layout="constrained")
+    for axis, table, label in zip(axes, tables, ("loss", "gradient of the loss"), strict=True):
+        table.plot(name, ax=axis, ylabel=label, style=["-", "--", ":", "-."], linewidth=2, legend=False)
+    figure.legend(list(functions), loc="outside upper center", ncols=3, fontsize=8)
+    return figure, tables[0].merge(tables[1], on=name, suffixes=(", loss", ", gradient"))
+
+
+def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
+    """A table for a thesis: each figure with the sentence that it supports, or that this run does not show it.
+
+    claims: by the figure's name, whether the run's numbers bear the sentence out, and the sentence with its numbers.
+    """
+    lines = [
+        (name, said if holds else f"Your run does not show this: {said}") for name, (holds, said) in claims.items()
+    ]
+    table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
+    return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
