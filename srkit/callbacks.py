@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from srkit import distributed
+from srkit.device import find_device
 from srkit.files import SrkitError
 from srkit.health import FEW, TRY, findings
 from srkit.images import write_image
@@ -153,16 +154,15 @@ class Checkpoint(Callback):
             return
         numbers = {"step": trainer.step, "seconds": trainer.seconds, "random": torch.get_rng_state()}
         numbers["history"] = trainer.run.history_text()
-        if trainer.learner.device.type == "cuda":
-            numbers["random_cuda"] = torch.cuda.get_rng_state(trainer.learner.device)
+        numbers["random_cuda"] = find_device(trainer.learner.device).random_state()  # of MPS too
         trainer.run.save_checkpoint(trainer.learner.state_dict() | numbers)
 
     def on_start(self, trainer: "Trainer") -> None:
-        run, device = trainer.run, trainer.learner.device
+        run = trainer.run
         state = run.load_checkpoint()
         first = trainer.recipe.phases[0]
         shared = run.weights(first.name)  # without a checkpoint, another run's; see Run.share_first_phase
-        distributed.any_of(False, device)  # all have read it before one goes on
+        distributed.any_of(False)  # all have read it before one goes on
         if distributed.rank() == 0:
             run.clear_unfinished()
             if not state:
@@ -172,6 +172,7 @@ class Checkpoint(Callback):
         elif shared.exists():
             load_weights(trainer.learner.ema, shared)
             trainer.step = first.steps
+        distributed.require_same_step(trainer.step)
 
     def _restore(self, trainer: "Trainer", state: dict[str, Any]) -> None:
         ends = np.cumsum([phase.steps for phase in trainer.recipe.phases])
@@ -187,8 +188,8 @@ class Checkpoint(Callback):
                 f"the checkpoint in {trainer.run.folder} is of another version of srkit ({error!r}): go on with that "
                 "version, or start anew with --force."
             ) from error
-        if "random_cuda" in state and trainer.learner.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], trainer.learner.device)
+        if state.get("random_cuda") is not None:
+            find_device(trainer.learner.device).set_random_state(state["random_cuda"])
 
 
 def usual_callbacks(

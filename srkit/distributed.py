@@ -68,11 +68,11 @@ def mean(values: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, 
     return dict(zip(values, (together / world()).tolist(), strict=True))
 
 
-def any_of(asked: bool, device: torch.device | None = None) -> bool:
+def any_of(asked: bool) -> bool:
     """Whether one process at least asks; all wait here for the last one. By way of the CPU it takes a part of a ms."""
     if world() == 1:
         return asked
-    flag = torch.tensor(float(asked), device=device)
+    flag = torch.tensor(float(asked))
     dist.all_reduce(flag)
     return bool(flag)
 

@@ -17,6 +17,7 @@ from srkit.callbacks import Callback, usual_callbacks
 from srkit.checking import require
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
+from srkit.device import find_device
 from srkit.files import check_numbers
 from srkit.health import findings
 from srkit.paths import home
@@ -58,12 +59,13 @@ def train(
     """Train a recipe under a profile, and return its run in runs/RECIPE-PROFILE-sSEED.
 
     resume goes on where the run stopped, starts where there is none, and returns a finished one at once; force starts
-    anew over it. device: "cuda" where there is one, else "cpu". on_log is called with the run after each history line.
-    max_minutes: the run is saved after so long, and returned as it is. accumulate: pieces that each batch is cut into,
-    to save memory. precision: "fp32", "bf16" or "fp16"; by default the 16 bits that a GPU is quick at, and fp32 on a
-    CPU. cache: where large sets are kept decoded; by default data/cache of the project. white: the largest value of
-    16-bit files that hold fewer bits, such as 4095. tensorboard: mirror the history to the run's tensorboard/.
-    Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or written.
+    anew over it. device: by default the best there is, see `srkit.device`. on_log is called with the run after each
+    line of its history. max_minutes: the run is saved after so long, and returned as it is. accumulate: pieces that
+    each batch is cut into, to save memory. precision: "fp32", "bf16" or "fp16"; by default the 16 bits that a GPU is
+    quick at, and fp32 on a CPU. cache: where large sets are kept decoded; by default data/cache of the project. white:
+    the largest value of 16-bit files that hold fewer bits, such as 4095. tensorboard: mirror the history to the run's
+    tensorboard/. Ctrl-C saves a checkpoint and raises Interrupted. Raises SrkitError for what cannot be trained on, or
+    written.
     """
     check_numbers(0, seed=seed)
     check_numbers(1, scale=scale, crop=crop, batch=batch, accumulate=accumulate)
@@ -73,36 +75,35 @@ def train(
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
     recipe = fit(find_recipe(recipe), profile, scale, crop)
     recipe = replace(recipe, batch=batch or recipe.batch)
-    device = distributed.begin(recipe.batch, device) or ("cuda" if torch.cuda.is_available() else "cpu")
+    there = find_device(distributed.begin(recipe.batch, device) or device)
     photographs = find_photographs(data, recipe.scale, white=white)
     run = Run(run_folder(runs, recipe, profile.name, seed, photographs.name))
     config = _config(recipe, profile, seed, photographs)
-    going_on = run.may_go_on(config, resume, force)
-    if going_on and run.done:
+    if run.may_go_on(config, resume, force) and run.done:
         return run
     if "parts" in config:  # of one's own: what cannot work is said here, and not after an hour
         require(recipe)
     for loss in [loss for phase in recipe.phases for loss in phase.losses]:
-        if hasattr(loss, "ready"):  # missing VGG weights stop the run here; a loss of one's own may be a plain function
-            loss.ready(device)
+        loss.ready(there.name)  # missing VGG weights stop the run here
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
     patches = Patches(
         images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr, photographs.white
     )
     valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)
-    distributed.any_of(False, device)  # all have looked at what is there before one changes it
-    with explained(run.folder, recipe):
-        learner = Learner(recipe, device, seed, profile.compile, accumulate, precision)
+    with run.locked(), explained(run.folder, recipe):
+        going_on = run.may_go_on(config, resume, force)
+        distributed.any_of(False)  # all have looked at what is there before one changes it
+        learner = Learner(recipe, there.name, seed, profile.compile, accumulate, precision)
         if distributed.rank() == 0:
             if not going_on:
                 run.clear()
-            how = {"device": _device_name(device), "precision": learner.precision, "accumulate": accumulate}
+            how = {"device": there.title, "precision": learner.precision, "accumulate": accumulate}
             run.write_config(config | how)
             shared = None if going_on or force else run.share_first_phase(config)
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")
-        distributed.any_of(False, device)  # and nobody looks for a checkpoint before an old one is removed
+        distributed.any_of(False)  # and nobody looks for a checkpoint before an old one is removed
         callbacks = usual_callbacks(valid, recipe.scale, tensorboard, on_log)
         trainer = Trainer(learner, profile, patches, run, callbacks)
         trainer.fit(until)
@@ -137,7 +138,7 @@ class Trainer:
                     if logs:
                         self._tell("on_log", self._row(phase, rate, values), validates)
                         self.before = self.step, self.seconds
-                    self.halt = self._agreed(stop.is_set() or time.monotonic() > until)
+                    self.halt = distributed.any_of(stop.is_set() or time.monotonic() > until)
                     if validates or self.halt:
                         self.learner.check()
                         self._tell("on_save")
@@ -199,22 +200,10 @@ class Trainer:
         row = {"phase": phase.name, "step": self.step, "seconds": now, "images_per_second": speed, "lr": rate}
         return row | distributed.mean(values, self.learner.device)
 
-    def _agreed(self, asked: bool) -> bool:
-        """Whether a process was asked to stop. Several ask each other once a second or so: a GPU waits for it."""
-        if distributed.world() == 1:
-            return asked
-        if self.step < self.question:
-            return False
-        pace = self.seconds / max(self.step, 1)
-        said = distributed.mean({"asked": float(asked), "pace": pace}, self.learner.device)
-        self.question = self.step + max(1, int(1 / said["pace"]))
-        return said["asked"] > 0
-
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """The callbacks hear of the start, and of the end whatever it is."""
         self._tell("on_start")
-        self.question = self.step  # at which step the processes ask each other next
         try:
             yield
         finally:
@@ -237,7 +226,3 @@ def _config(recipe: Recipe, profile: Profile, seed: int, photographs: Photograph
         "perceptual_weights": profile.perceptual_weights,
         "versions": {"srkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
