@@ -77,7 +77,7 @@ def box(
     if not licence:
         raise SrkitError("how these photographs may be used is not known: say it with --licence.")
     for place in sets or map(study.place, study.tests):
-        for protocol, degradation in protocols(planned).items():
+        for protocol, degradation in protocols(planned.recipe.degradation).items():
             how = {} if protocol == COMMON else {"degradation": degradation}
             how |= {"set_name": Path(place).name, "lpips": judge, "csv": kept.folder / FILES[protocol]}
             table = evaluate({phase: kept.generator(phase)}, find_images(place)[0], kept.scale, **how)

@@ -484,7 +484,7 @@ def test_what_is_missing_or_of_another_size_is_named_and_the_rest_kept(some, tmp
 def test_a_scale_that_is_not_the_networks_is_refused(some):
     with pytest.raises(SrkitError, match="it: Recorder enlarges 2-fold, not 4-fold"):
         evaluate({"it": Recorder(2)}, some, 4)
-    with pytest.raises(SrkitError, match="bicubic: scale 0 does not do: give a number from 1"):
+    with pytest.raises(SrkitError, match="bicubic: scale 0 does not do: give a whole number from 1"):
         evaluate({"bicubic": "bicubic"}, some, 0)
 
 

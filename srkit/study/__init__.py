@@ -23,7 +23,14 @@ pictures that figures show, SET/FILE); threads of a worker; and what `srkit.trai
 can be set. Folders are told from the file's own place. Names of systems and variants name folders.
 """
 
-from srkit.study.plan import Planned, Study, train_one
-from srkit.study.reader import read_study
+from typing import Any
 
 __all__ = ["Planned", "Study", "read_study", "train_one"]
+
+
+def __getattr__(name: str) -> Any:  # torch is slow to import, and the command line's words need none of it
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from srkit.study import plan, reader
+
+    return getattr(reader if name == "read_study" else plan, name)
