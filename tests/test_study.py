@@ -389,9 +389,11 @@ def test_the_generators_loss_is_the_sum_that_it_minimises(done):
 
 def test_a_thinned_history_keeps_its_end_and_its_validations():
     steps = np.arange(1, 5001)
-    history = pd.DataFrame({"step": steps, "psnr_y": np.where(steps % 50 == 0, 20.0, np.nan)})
+    phases = np.where(steps <= 4001, "psnr", "gan")
+    history = pd.DataFrame({"phase": phases, "step": steps, "psnr_y": np.where(steps % 50 == 0, 20.0, np.nan)})
     kept = thinned(history)
-    assert len(kept) <= 202
+    assert len(kept) <= 402
+    assert 4001 in set(kept["step"]), "each phase keeps its end"
     assert kept["psnr_y"].notna().sum() >= 50
     assert kept["step"].is_monotonic_increasing
     assert kept["step"].iloc[-1] == 5000

@@ -89,3 +89,34 @@ def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
     ]
     table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
     return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
+
+
+JUDGED = {
+    "verdicts": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
+    "share of the gradient": {"share_perceptual": "perceptual", "share_adversarial": "adversarial"},
+    "validation PSNR-Y (dB)": {"psnr_y": ""},
+    "grid (grey levels)": {"grid": "SR", "grid_bicubic": "bicubic"},
+}
+
+
+@styled
+def draw_histories(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """A row for each history, of its last phase: verdicts, shares of the gradient at SR, PSNR-Y, and the grid."""
+    figure, axes = plt.subplots(len(histories), len(JUDGED), figsize=(WIDTH, 1.1 * len(histories)), sharex="row")
+    for place, (letter, history) in enumerate(histories.items()):
+        phase = history["phase"].iloc[-1]
+        last = history[history["phase"] == phase].dropna(axis="columns", how="all")
+        before = history.loc[history["phase"] != phase, "step"].max()
+        for axis, (title, columns) in zip(axes[place], JUDGED.items(), strict=True):
+            shown = {column: label for column, label in columns.items() if column in last}
+            for column, label in shown.items():
+                line = last.dropna(subset=[column])
+                axis.plot(line["step"] - (0 if pd.isna(before) else before), line[column], label=label, linewidth=1)
+            axis.set_title("" if place else title)
+            axis.tick_params(labelsize=6)
+            if not shown:
+                axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center")
+            elif place == 0 and len(shown) > 1:
+                axis.legend(fontsize=6)
+        axes[place][0].set_ylabel(letter, rotation=0, weight="bold", labelpad=8)
+    return figure

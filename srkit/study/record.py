@@ -130,12 +130,11 @@ def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histo
 
 
 def thinned(history: pd.DataFrame) -> pd.DataFrame:
-    """Every n-th line of a history, so that some 200 are left, and every n-th of the validations."""
-    validated = history["psnr_y"].notna()
-    kept = [
-        rows.iloc[:: -(-len(rows) // (LINES // 2))] for rows in (history[validated], history[~validated]) if len(rows)
-    ]
-    return pd.concat([*kept, history.iloc[-1:]]).drop_duplicates("step").sort_values("step")
+    """Every n-th line of each phase, so that some 200 are left, every n-th of its validations, and its last line."""
+    kept = [history.groupby("phase").tail(1)]
+    for _, rows in history.groupby(["phase", history["psnr_y"].notna()]):
+        kept.append(rows.iloc[:: -(-len(rows) // (LINES // 2))])
+    return pd.concat(kept).drop_duplicates("step").sort_values("step")
 
 
 def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
