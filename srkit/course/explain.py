@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from srkit.figures import WIDTH, styled
 from srkit.files import SrkitError
+from srkit.runs import Run
 
 
 def diagram(name: str) -> Figure:
@@ -89,6 +91,11 @@ def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
     ]
     table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
     return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
+
+
+def sick_run(name: str) -> Run:
+    """Settings and history, without weights, of a run of studies/sick.toml, such as "unguarded"; shipped with srkit."""
+    return Run(Path(str(files("srkit.course"))) / "histories" / "sick" / f"{name}-sick-s0-photos")
 
 
 JUDGED = {

@@ -5,8 +5,9 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from srkit.course.explain import diagram, draw_diagram, draw_value_and_slope, sentences, value_and_slope
+from srkit.course.explain import diagram, draw_diagram, draw_value_and_slope, sentences, sick_run, value_and_slope
 from srkit.files import SrkitError
+from srkit.health import findings
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +63,15 @@ def test_a_sentence_that_the_run_does_not_support_is_marked():
         "figure": ["01_a", "01_b"],
         "sentence": ["It gains 1 dB.", "Your run does not show this: It wins."],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "ill"),
+    [("sound", ""), ("loud", ""), ("ahead", "D has won"), ("unguarded", "raster"), ("unbound", "colours")],
+)
+def test_shipped_histories_are_as_ill_as_05_says(name, ill):
+    run = sick_run(name)
+    assert run.config["profile"] == "sick", "and not smoke"
+    found = findings(run.history())
+    assert bool(found) == bool(ill)
+    assert ill in " ".join(found)
