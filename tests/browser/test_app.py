@@ -172,7 +172,7 @@ def test_files_and_notebooks_of_the_project_are_not_served(app, visit):
 def test_a_port_that_is_taken_is_named(app, tmp_path):
     port = app[0].rpartition(":")[2]
     words = [sys.executable, "-P", "-m", "srkit", "app", "--port", port]
-    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert (said.returncode, said.stderr) == (
         1,
         f"srkit: port {port} of 127.0.0.1 is taken by another program: name another one with --port.\n",
