@@ -182,7 +182,7 @@ def upscale(
     ],
     out: Annotated[Path, Option(metavar="DIR", help="where the enlarged pictures go")],
     recipe: optional(str, "R", "the system (default: srresnet_light), or that of --weights") = None,
-    weights: optional(Path, "FILE", "a file of weights, of a run or a public one, rather than srkit's") = None,
+    weights: optional(Path, "FILE", "a file of weights, a run's or a public one, or a run's folder") = None,
     scale: optional(int, "S", "2, 3, 4 or 8 (default: the recipe's, or the file's own)", min=1) = None,
     alpha: optional(float, "A", "between the PSNR weights, 0, and the GAN weights, 1") = None,
     sharpen: Annotated[float, Option(metavar="X", help="amount of unsharp mask")] = 0.0,

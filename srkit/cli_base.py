@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from srkit import commands
-from srkit.files import SrkitError
+from srkit.files import WRITING, CannotWrite, SrkitError
 
 COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
@@ -70,6 +70,12 @@ def _status(work: Callable, options: dict[str, object]) -> int:
         if settings.debug:
             raise
         print(f"srkit: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full or read-only disk, wherever a library was writing
+        if settings.debug or error.errno not in WRITING:
+            raise
+        path = error.filename2 or error.filename or "a file that is needed"
+        print(f"srkit: {CannotWrite(path, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         if settings.debug:

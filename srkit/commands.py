@@ -156,8 +156,8 @@ def upscale(options: SimpleNamespace) -> int:
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
 
-    if options.weights and not options.weights.expanduser().is_file():
-        raise SrkitError(f"{options.weights} is not there: give a file of weights.")
+    if options.weights and not options.weights.expanduser().exists():
+        raise SrkitError(f"{options.weights} is not there: give a file of weights, or a run's folder.")
     if options.real and (options.weights or options.recipe):
         raise SrkitError("--real names a network, and so do --recipe and --weights: choose one of them.")
     usual = "real_light_gan" if options.real else "srresnet_light"

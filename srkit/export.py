@@ -151,6 +151,11 @@ def _model_card(network: nn.Module, card: dict[str, Any], licence: str | None) -
     if scores:
         results = [_result(name, card["scale"], each) for name, each in scores.items()]
         head["model-index"] = [{"name": title, "results": results}]
+    own = {"python": "", "command": "", "own": ""}
+    if "from" in recipe["generator"]:  # srkit has no such class: the reader needs the file that defines it
+        own = {"python": ', recipe="FILE.py:NAME"', "command": " --recipe FILE.py:NAME"}
+        own["own"] = f" FILE.py:NAME is a recipe with {type(network).__name__}; its source stands in config.json, below"
+        own["own"] += " `parts`."
     rows = [["set", *(words for _, words in METRICS.values())], ["---"] * (len(METRICS) + 1)]
     rows += [[name, *(f"{each[key]:g}" if key in each else "" for key in METRICS)] for name, each in scores.items()]
     words = {
@@ -166,6 +171,7 @@ def _model_card(network: nn.Module, card: dict[str, Any], licence: str | None) -
         "versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
         "scores": f"{MEASURED}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) if scores else "None yet.",
     }
+    words |= own
     facts = card | {key: recipe[key] for key in ("name", "about", "cite")} | data | {"name": recipe["name"]}
     return CARD.read_text(encoding="utf-8").format_map({"train": "?", "srkit": __version__} | facts | words)
 
