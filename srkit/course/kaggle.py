@@ -197,9 +197,9 @@ def _wheel(folder: Path, user: str) -> Path:
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
     write_text(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
     for record in home().glob("figures/*/study.json"):  # the real results that notebooks show; see course.studies
-        parts = [record, *(record.with_name(f"{name}.csv") for name in ("scores", "histories"))]
-        for path in [*parts, *record.parent.glob("crops/*/*.png")]:
-            copy = folder / path.relative_to(home())
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+        for path in record.parent.rglob("*.*"):
+            if path.suffix in (".json", ".csv", ".png"):
+                copy = folder / path.relative_to(home())
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
     return folder

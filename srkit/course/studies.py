@@ -1,13 +1,24 @@
 """What the notebooks show of real trainings: studies, by the records that lie in figures/."""
 
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+
 import pandas as pd
+from IPython.display import HTML, display
+from nbconvert.filters.markdown import markdown2html
 from pandas.io.formats.style import Styler
+from PIL import Image
 
 from srkit.paths import home, inputs
 from srkit.study.figures import draw_crops, groups
+from srkit.study.page import system_page
 from srkit.study.record import Record, read_record
 from srkit.study.tables import common_table, last_phases, made
 from srkit.tables import p_as_text
+
+MISSING = "The study {0} is not here: srkit study run studies/{0}.toml makes it, in hours."
 
 
 def find_record(name: str) -> Record | None:
@@ -25,12 +36,38 @@ def show_group(group: str, study: str = "choices") -> Styler | None:
     record = find_record(study)
     systems = groups(record).get(group) if record else None
     if not systems:
-        print(f"The study {study} is not here: srkit study run studies/{study}.toml makes it, in hours.")
+        print(MISSING.format(study))
         return None
     place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
     _, _, text = draw_crops(record, systems, place)
     print(text, made(record, systems))
     return gains(record, systems).style.hide()
+
+
+def show_pages(study: str = "systems") -> None:
+    """Display the page of each system of a study, folded, with its history and its first crop."""
+    record = find_record(study)
+    if not record:
+        print(MISSING.format(study))
+        return
+    first = record.study["crops"][0]["folder"]
+    for system in record.systems:
+        shown = {f"../{name}.png": name for name in (f"history-{system}", f"crops-of-{system}-{first}")}
+
+        def picture(match: re.Match) -> str:
+            return f"![{match[1]}]({_inline(record.folder / match[2][3:])})" if match[2] in shown else ""  # noqa: B023
+
+        page = re.sub(r"!\[(.*?)\]\((.*?)\)", picture, system_page(record, system)).partition("\n")[2]
+        display(HTML(f"<details><summary><b>{system}</b></summary>{markdown2html(page)}</details>"))
+
+
+def _inline(path: Path, width: int = 900) -> str:
+    """A PNG file made smaller, as an address that holds it."""
+    held = BytesIO()
+    with Image.open(path) as picture:
+        picture.thumbnail((width, 2 * width))
+        picture.save(held, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
 
 
 def gains(record: Record, systems: list[str]) -> pd.DataFrame:
