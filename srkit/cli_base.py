@@ -10,12 +10,9 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from srkit import commands
 from srkit.files import SrkitError
 
-COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
-GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
-TEACHING = "Editions and grades"
+GROUPS = COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # of commands, in this order
 
 program = typer.Typer(
     help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",
@@ -44,15 +41,20 @@ Runs = optional(Path, "DIR", "where runs are (default: the project's runs/)")
 System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
 Only = optional(str, "03,05", "these notebooks alone, by number or name")
 Device = optional(str, "D", "cpu, cuda, cuda:1 or mps (default: a GPU where there is one)")
+NoLpips = flag("--no-lpips", "leave LPIPS out, which takes longest")
 
 
 def command(group: str) -> Callable:
-    """Declare a command: its options are the signature's, its help the docstring's; srkit.commands has the work."""
+    """Make a function a command: its options are the signature's, its help the docstring's.
 
-    def declare(declared: Callable) -> Callable:
-        @functools.wraps(declared)
+    It returns the status, where None is 0. What it imports should be imported inside, so that other commands start
+    without it.
+    """
+
+    def declare(work: Callable) -> Callable:
+        @functools.wraps(work)
         def run(**options: object) -> None:
-            raise typer.Exit(_status(getattr(commands, declared.__name__), options))
+            raise typer.Exit(_status(work, options))
 
         return program.command(rich_help_panel=group)(run)
 
@@ -65,7 +67,7 @@ def _status(work: Callable, options: dict[str, object]) -> int:
         for name, value in options.items():
             if value == "":
                 raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
-        return work(SimpleNamespace(**options)) or 0
+        return work(**options) or 0
     except SrkitError as error:
         if settings.debug:
             raise
