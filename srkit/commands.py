@@ -2,9 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
-
-from typer import Argument, Option
+from typing import Literal
 
 from srkit.cli_base import (
     NETWORKS,
@@ -16,8 +14,10 @@ from srkit.cli_base import (
     Profile,
     Runs,
     Seed,
+    argument,
     command,
     flag,
+    option,
     optional,
 )
 from srkit.files import SrkitError
@@ -28,7 +28,7 @@ GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recip
 
 @command(NETWORKS)
 def train(
-    recipe: Annotated[str, Argument(metavar="RECIPE", help="a recipe's name, or my_recipes.py:NAME")],
+    recipe: argument(str, "RECIPE", "a recipe's name, or my_recipes.py:NAME"),
     profile: Profile = "smoke",
     seed: Seed = 0,
     data: Data = "starter",
@@ -36,9 +36,7 @@ def train(
     scale: optional(int, "S", "2, 3, 4 or 8", SIZES, min=2) = None,
     crop: optional(int, "PX", "side of HR crops", SIZES, min=8) = None,
     batch: optional(int, "N", "crops a step", SIZES, min=1) = None,
-    accumulate: Annotated[
-        int, Option(min=1, metavar="N", help="take each batch in N pieces: less memory", rich_help_panel=SIZES)
-    ] = 1,
+    accumulate: option(int, "N", "take each batch in N pieces: less memory", SIZES, min=1) = 1,
     white: optional(int, "N", "largest value of 10 or 12 bits in 16-bit files", min=1) = None,
     tensorboard: flag("--tensorboard", "mirror the history for TensorBoard") = False,
     device: Device = None,
@@ -69,7 +67,7 @@ def train(
 
 
 @command(NETWORKS)
-def check(recipe: Annotated[str, Argument(metavar="RECIPE", help="my_recipes.py:NAME, or a recipe's name")]) -> int:
+def check(recipe: argument(str, "RECIPE", "my_recipes.py:NAME, or a recipe's name")) -> int:
     """Try a recipe of your own in half a minute: OK, WARN or FAIL a line."""
     from srkit import checking
 
@@ -81,16 +79,14 @@ def check(recipe: Annotated[str, Argument(metavar="RECIPE", help="my_recipes.py:
 
 @command(NETWORKS)
 def evaluate(
-    what: Annotated[
+    what: argument(
         list[str],
-        Argument(
-            metavar="WHAT...",
-            help="bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
-            "or a folder of ready-made SR images",
-        ),
-    ],
-    images: Annotated[Path, Option(metavar="DIR", help="folder of HR images, or a named set")],
-    scale: Annotated[int, Option(min=1, metavar="S")],
+        "WHAT...",
+        "bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
+        "or a folder of ready-made SR images",
+    ),
+    images: option(Path, "DIR", "folder of HR images, or a named set"),
+    scale: option(int, "S", min=1),
     csv: optional(
         Path, "FILE", "one line an image and method, added at once; what it holds already is not done again", RESULTS
     ) = None,
@@ -142,7 +138,7 @@ def evaluate(
 
 @command(NETWORKS)
 def export(
-    network: Annotated[str, Argument(metavar="RUN|NAME", help="a run's folder, a recipe's name, a file of weights")],
+    network: argument(str, "RUN|NAME", "a run's folder, a recipe's name, a file of weights"),
     onnx: optional(Path, "FILE", "write one ONNX file") = None,
     hub: optional(Path, "DIR", "write a folder for Hugging Face") = None,
     scale: optional(int, "S", "of a name (default: its recipe's)", min=2) = None,
@@ -164,15 +160,13 @@ def export(
 
 @command(PICTURES)
 def upscale(
-    pictures: Annotated[
-        list[str], Argument(metavar="FILE|DIR...", help="pictures, and folders of them; -- before -a.png")
-    ],
-    out: Annotated[Path, Option(metavar="DIR", help="where the enlarged pictures go")],
+    pictures: argument(list[str], "FILE|DIR...", "pictures, and folders of them; -- before -a.png"),
+    out: option(Path, "DIR", "where the enlarged pictures go"),
     recipe: optional(str, "R", "the system (default: srresnet_light), or that of --weights") = None,
     weights: optional(Path, "FILE", "a file of weights, a run's or a public one, or a run's folder") = None,
     scale: optional(int, "S", "2, 3, 4 or 8 (default: the recipe's, or the file's own)", min=1) = None,
     alpha: optional(float, "A", "between the PSNR weights, 0, and the GAN weights, 1") = None,
-    sharpen: Annotated[float, Option(metavar="X", help="amount of unsharp mask")] = 0.0,
+    sharpen: option(float, "X", "amount of unsharp mask") = 0.0,
     ensemble: flag("--ensemble", "the mean over eight flips and turns: better, and slow") = False,
     tile: optional(int, "PX", "side of a tile (default: as the memory allows)") = None,
     format: optional(Literal["png", "jpg", "webp", "tif", "bmp", "gif"], None, "instead of the input's") = None,
@@ -209,13 +203,13 @@ def upscale(
 
 @command(PICTURES)
 def app(
-    host: Annotated[str, Option(metavar="H", help="address to listen on; 127.0.0.1 is this machine")] = "127.0.0.1",
-    port: Annotated[int, Option(min=1, max=65535, metavar="P")] = 8866,
-    sessions: Annotated[int, Option(min=1, metavar="N", help="visitors at once")] = 4,
-    idle_minutes: Annotated[float, Option(min=0.1, metavar="M", help="then a visitor is forgotten")] = 15,
-    upload_mb: Annotated[float, Option(min=0.01, metavar="MB", help="largest file taken")] = 8,
-    pixels: Annotated[int, Option(min=256, metavar="N", help="most LR pixels")] = 400_000,
-    seconds: Annotated[float, Option(min=0.1, metavar="S", help="longest answer")] = 60,
+    host: option(str, "H", "address to listen on; 127.0.0.1 is this machine") = "127.0.0.1",
+    port: option(int, "P", min=1, max=65535) = 8866,
+    sessions: option(int, "N", "visitors at once", min=1) = 4,
+    idle_minutes: option(float, "M", "then a visitor is forgotten", min=0.1) = 15,
+    upload_mb: option(float, "MB", "largest file taken", min=0.01) = 8,
+    pixels: option(int, "N", "most LR pixels", min=256) = 400_000,
+    seconds: option(float, "S", "longest answer", min=0.1) = 60,
     static: optional(Path, "DIR", "write a page of plain files that works without a server, and end") = None,
     runs: Runs = None,
 ) -> None:

@@ -157,7 +157,6 @@ def gallery(
         figure = compare(pictures, (top, left), side * scale)
         save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
         plt.close(figure)
-    return table
 
 
 def crops_to_rate(

@@ -2,11 +2,9 @@
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from typer import Argument, Option
-
-from srkit.cli_base import COURSE, Data, NewRuns, Only, Profile, Seed, System, command, optional
+from srkit.cli_base import COURSE, Data, NewRuns, Only, Profile, Seed, System, argument, command, option, optional
 from srkit.files import SrkitError
 
 if TYPE_CHECKING:
@@ -30,10 +28,8 @@ def doctor() -> int:
 
 @command(COURSE)
 def course(
-    action: Annotated[
-        Literal["run", "build", "grade"], Argument(metavar="[run|build|grade]", help="run the notebooks, or see below")
-    ] = "run",
-    submissions: Annotated[Path | None, Argument(metavar="DIR", help="of grade: a folder of submissions")] = None,
+    action: argument(Literal["run", "build", "grade"], "[run|build|grade]", "run the notebooks, or see below") = "run",
+    submissions: argument(Path | None, "DIR", "of grade: a folder of submissions") = None,
     profile: Profile = "smoke",
     recipe: System = "srgan",
     data: Data = "starter",
@@ -42,9 +38,7 @@ def course(
     runs: NewRuns = None,
     figures: optional(Path, "DIR", "where figures go (default: figures/)") = None,
     set: optional(list[str], "NAME=VALUE", "one more parameter of the notebooks; repeatable") = None,
-    edition: Annotated[Literal["student", "solution", "teacher"], Option(help="of build", rich_help_panel=TEACHING)] = (
-        "student"
-    ),
+    edition: option(Literal["student", "solution", "teacher"], None, "of build", TEACHING) = ("student"),
     out: optional(Path, "DIR", "of build: where the edition goes", TEACHING) = None,
     csv: optional(Path, "FILE", "of grade: points by exercise", TEACHING) = None,
 ) -> None:
@@ -97,14 +91,14 @@ def _setting(text: str) -> tuple[str, object]:
 
 @command(COURSE)
 def kaggle(
-    what: Annotated[Literal["build", "push", "badges"], Argument(metavar="build|push|badges")],
-    out: Annotated[Path, Option(metavar="DIR", help="where the kernels go")] = Path("build/kaggle"),
+    what: argument(Literal["build", "push", "badges"], "build|push|badges"),
+    out: option(Path, "DIR", "where the kernels go") = Path("build/kaggle"),
     user: optional(str, "NAME", "your name on Kaggle") = None,
     profile: Profile = "gpu",
     recipe: System = "srgan",
-    data: Annotated[str, Option(metavar="D", help="a named set, or kaggle:OWNER/SLUG")] = "starter",
+    data: option(str, "D", "a named set, or kaggle:OWNER/SLUG") = "starter",
     only: Only = None,
-    wheel: Annotated[bool, Option(help="build srkit's wheel too, which every kernel has attached")] = True,
+    wheel: option(bool, None, "build srkit's wheel too, which every kernel has attached") = True,
     previous: optional(str, "OWNER/KERNEL", "attach its output, for 05 to go on from") = None,
 ) -> None:
     """The notebooks as Kaggle kernels: build, push; badges."""

@@ -1,24 +1,21 @@
 """What `srkit data` does."""
 
 from pathlib import Path
-from typing import Annotated
 
-from typer import Argument, Option
-
-from srkit.cli_base import PICTURES, Seed, command, flag, optional
+from srkit.cli_base import PICTURES, Seed, argument, command, flag, option, optional
 from srkit.files import SrkitError
 
 
 @command(PICTURES)
 def data(
-    name: Annotated[str | None, Argument(metavar="NAME", help="a named set, kaggle:OWNER/SLUG, or a folder")] = None,
+    name: argument(str | None, "NAME", "a named set, kaggle:OWNER/SLUG, or a folder") = None,
     verify: flag("--verify", "compare every picture with what was fetched") = False,
     report: flag("--report", "count, sizes, grey ones, near-duplicates, quality, leaks") = False,
     against: optional(list[str], "D", "report pictures that D has too; repeatable") = None,
     keep_archive: flag("--keep-archive", "keep what was downloaded, below data/archives") = False,
     degrade: optional(str, "NAME", "write HR and LR pairs of it into --out") = None,
     out: optional(Path, "DIR", "of --degrade: a new folder") = None,
-    scale: Annotated[int, Option(min=2, metavar="S", help="of --degrade")] = 4,
+    scale: option(int, "S", "of --degrade", min=2) = 4,
     seed: Seed = 0,
 ) -> int:
     """List the named data sets; fetch, verify or report on one."""

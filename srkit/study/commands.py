@@ -3,25 +3,23 @@
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from typer import Argument, Option
-
-from srkit.cli_base import NETWORKS, Device, NewRuns, command, optional
+from srkit.cli_base import NETWORKS, Device, NewRuns, argument, command, optional
 from srkit.files import SrkitError
 
 
 @command(NETWORKS)
 def study(
-    action: Annotated[Literal["run", "status", "figures"], Argument(metavar="run|status|figures")],
-    file: Annotated[Path, Argument(metavar="FILE", help="a study's file, as studies/systems.toml")],
+    action: argument(Literal["run", "status", "figures"], "run|status|figures"),
+    file: argument(Path, "FILE", "a study's file, as studies/systems.toml"),
     workers: optional(int, "N", "processes (default: one a core, or a GPU)", min=1) = None,
     part: optional(str, "K/N", "one share of the runs; copy the folders together") = "1/1",
     slurm: optional(str, "OPTIONS", "partition=gpu,time=8:00:00: an array of jobs") = None,
     device: Device = None,
     runs: NewRuns = None,
     figures: optional(Path, "DIR", "default: figures/STUDY") = None,
-    one: Annotated[str | None, Option(metavar="RUN", hidden=True)] = None,  # what a worker process is started for
+    one: optional(str, "RUN", hidden=True) = None,  # what a worker process is started for
 ) -> int:
     """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
     from srkit.study.report import redraw

@@ -3,26 +3,24 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from typer import Argument, Option
-
-from srkit.cli_base import NETWORKS, NoLpips, command, flag, optional
+from srkit.cli_base import NETWORKS, NoLpips, argument, command, flag, option, optional
 from srkit.files import SrkitError
 
 
 @command(NETWORKS)
 def thesis(
-    what: Annotated[list[str], Argument(metavar="RUN|STUDY...", help="runs' folders, and studies' files")],
-    out: Annotated[Path, Option(metavar="DIR", help="the chapter's folder; main.tex in it is left as it is")],
+    what: argument(list[str], "RUN|STUDY...", "runs' folders, and studies' files"),
+    out: option(Path, "DIR", "the chapter's folder; main.tex in it is left as it is"),
     images: optional(Path, "DIR", "HR images to score the runs on, once") = None,
     figures: optional(Path, "DIR", "of a study (default: figures/STUDY)") = None,
     photographs: optional(str, "D", "those of training, to report on: sizes, near-duplicates, leaks") = None,
     votes: optional(Path, "FILE", "of people who rated pictures") = None,
     looked_at: optional(list[str], "SET", "a test set that was used for choices; repeatable") = None,
-    watts: Annotated[float, Option(min=0.0, metavar="W", help="taken for a run while it trains")] = 100.0,
-    columns: Annotated[Literal["1", "2"], Option(help="of a page")] = "1",
-    language: Annotated[Literal["en", "de"], Option(help="of labels and the decimal comma")] = "en",
+    watts: option(float, "W", "taken for a run while it trains", min=0.0) = 100.0,
+    columns: option(Literal["1", "2"], None, "of a page") = "1",
+    language: option(Literal["en", "de"], None, "of labels and the decimal comma") = "en",
     slides: flag("--slides", "the figures at 16:9 too, and the slider as GIF") = False,
     no_lpips: NoLpips = False,
 ) -> None:
