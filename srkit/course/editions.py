@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -53,8 +53,8 @@ def build(edition: str, out: Path | str, notebooks: Path | str | None = None) ->
         if target == chapter.path:
             raise SrkitError(f"{out} holds the source of the editions: choose another folder with --out.")
         source = nbformat.read(chapter.path, as_version=4)
-        with replacing(target) as beside:
-            nbformat.write(_teacher(source) if edition == "teacher" else _stubs(source, edition == "solution"), beside)
+        notebook = _teacher(source) if edition == "teacher" else _stubs(source, edition == "solution")
+        write_text(target, nbformat.writes(notebook) + "\n")
         written.append(target)
     return written
 
