@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srkit import __version__
 from srkit.files import SrkitError, replacing, write_text
@@ -21,18 +21,6 @@ from srkit.wrappers import bare
 OPSET = 18
 ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
 CARD = Path(__file__).parent / "model_card.md"
-
-
-class Clipped(nn.Module):
-    """A generator whose answer is clipped to [0, 1]."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(1, 3, H, W) in [0, 1] to (1, 3, scale H, scale W) in [0, 1]."""
-        return self.network(lr).clamp(0, 1)
 
 
 def export_onnx(
@@ -57,7 +45,7 @@ def export_onnx(
         raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
     method = resolve(network, scale, runs, phase=phase)
     network = method.network.cpu().eval()
-    exported, name = Clipped(network).eval(), type(bare(network)).__name__
+    exported, name = nn.Sequential(network, nn.Hardtanh(0, 1)).eval(), type(bare(network)).__name__  # SR in [0, 1]
     sides = {2: torch.export.Dim("height", min=3), 3: torch.export.Dim("width", min=3)}
     with replacing(file) as beside:
         try:
