@@ -1,7 +1,9 @@
 """The site: Sphinx with myst-nb over the executed notebooks. `make site` builds it; no network is needed."""
 
+import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from srkit import __version__  # noqa: E402
 from srkit.course.editions import assigned  # noqa: E402
-from srkit.files import replacing  # noqa: E402
+from srkit.files import replacing, write_text  # noqa: E402
 
 project, author, release = "srkit", "the authors of srkit", __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
@@ -98,6 +100,33 @@ def results() -> None:
         beside.write_text(re.sub(r"\[([^\]]+)\]\((?!http)[^)]+\)", r"\1", section), encoding="utf-8")
 
 
+def studies() -> None:
+    """Each study that figures/ keeps: its tables and figures, and a page for each system, as srkit study wrote them."""
+    found = sorted((ROOT / "figures").glob("*/study.json"), reverse=True)
+    target = Path(__file__).parent / "studies"
+    shutil.rmtree(target, ignore_errors=True)
+    index = ["# Studies", "", "What trainings under one protocol say, side by side. Each is made by one command."]
+    index += ["", "```{toctree}", *(f"{study.parent.name}/index" for study in found), "```"]
+    write_text(target / "index.md", "\n".join(index if found else [*index[:3], "", "None is scored yet."]) + "\n")
+    for study in found:
+        folder, said = study.parent, json.loads(study.read_text(encoding="utf-8"))
+        pages = sorted(folder.glob("pages/*.md"), key=lambda page: said["systems"].index(page.stem))
+        figures = [
+            path.stem for kind in ("plane", "curves", "losses", "crops-") for path in folder.glob(f"{kind}*.png")
+        ]
+        figures = [name for name in dict.fromkeys(figures) if not name.startswith("crops-of-")]
+        parts = [f"# {said['name'].capitalize()}: {said['about']}\n"]
+        parts += [f"\n    srkit study run studies/{said['name']}.toml\n"]
+        for title, name in (("On the papers' bicubic LR", "common"), ("Each on its own task", "own"), ("Runs", "runs")):
+            parts += [f"\n## {title}\n\n", (folder / f"{name}.md").read_text(encoding="utf-8")]
+        parts += ["\n## Figures\n\n", *(f"![{name}](../{name}.png)\n\n" for name in figures)]
+        parts += ["\n```{toctree}\n:caption: Systems\n", *(f"{page.stem}\n" for page in pages), "```\n"]
+        texts = {"index": "".join(parts)} | {page.stem: page.read_text(encoding="utf-8") for page in pages}
+        for name, text in texts.items():
+            text = text.replace("](../", f"](../../../figures/{folder.name}/")
+            write_text(target / folder.name / f"{name}.md", text)
+
+
 def mathml(latex: str, block: bool) -> str:
     latex = re.sub(r"\\big[lr]\s*(?=\\)", "", latex)
     return convert(latex, display="block" if block else "inline")
@@ -130,6 +159,7 @@ def setup(app: Sphinx) -> None:
     notebooks()
     sliders()
     results()
+    studies()
     app.add_html_math_renderer("mathml", inline_renderers=math_renderer(False), block_renderers=math_renderer(True))
     app.connect("autodoc-process-docstring", plain)
 

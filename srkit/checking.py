@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from srkit.declarations import OwnLoss
+from srkit.degradations import of_size
 from srkit.files import SrkitError
 from srkit.generator import count_parameters
+from srkit.parts import origin
 from srkit.profiles import find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import build_generator, describe
@@ -46,6 +48,8 @@ def require(recipe: Recipe) -> None:
             if isinstance(loss, OwnLoss):
                 trial.loss(phase, loss)
     trial.verdict()
+    if origin(_thing(recipe.degradation)):
+        trial.degraded()
 
 
 def check(recipe: str | Recipe) -> list[Finding]:
@@ -78,6 +82,7 @@ class Trial:
         yield "tiles", self.tiles
         yield "bf16", self.halves
         yield "state dict", self.round_trip
+        yield "degradation", self.degraded
         for phase in fit(self.recipe, find_profile("smoke")).phases:
             for loss in phase.losses:
                 if loss is not phase.adversarial:
@@ -155,6 +160,27 @@ class Trial:
             raise SrkitError(f"no gradient leads from {name} to SR: work it out of sr itself, with torch's functions.")
         return OK, f"{value.item():.4g} on noise, gradient norm {slope.norm():.2g}; weight {phase.losses[loss]:g}"
 
+    @torch.no_grad()
+    def degraded(self) -> tuple[str, str]:
+        """LR of noise: of the right size, finite, and the same whenever the seed is."""
+        recipe, name = self.recipe, _name(self.recipe.degradation)
+        hr = self.noise(recipe.crop, recipe.crop)
+
+        def lr(seed: int) -> Tensor:
+            made = _tried(
+                lambda: recipe.degradation(hr, recipe.scale, seed), f"{name} does not take HR, scale and seed"
+            )
+            if not isinstance(made, Tensor) or not of_size(made, hr, recipe.scale, recipe.degradation).isfinite().all():
+                raise SrkitError(f"{name} must make LR of finite numbers, a tensor (N, 3, H / scale, W / scale).")
+            return made
+
+        first = lr(1)
+        if not torch.equal(first, lr(1)):
+            raise SrkitError(f"{name} makes another LR each time: draw what is random from the seed that it is given.")
+        low, high = (float(each) for each in torch.aminmax(first))
+        follows = "random, by its seed" if not torch.equal(first, lr(2)) else "the same for every seed"
+        return WARN if low < -0.3 or high > 1.3 else OK, f"{name}, {follows}; LR from {low:.2f} to {high:.2f}"
+
     def verdict(self) -> tuple[str, str]:
         """What the discriminator makes of pictures of the recipe's crop."""
         if not self.recipe.discriminator:
@@ -229,7 +255,7 @@ class Trial:
         if not losses:
             return WARN, f"phase {phase.name} has no loss but the adversarial one: nothing to measure"
         learner, hr = Learner(recipe), _photograph(recipe.crop)
-        lr = recipe.degradation(hr, recipe.scale)
+        lr = recipe.degradation(hr, recipe.scale, 0)
 
         def total() -> float:
             with torch.no_grad():
@@ -255,8 +281,12 @@ def _tried(call: Callable[[], Any], fault: str, advice: str = "") -> Any:
 
 
 def _name(loss: Any) -> str:
-    thing = loss.loss if isinstance(loss, OwnLoss) else loss
-    return getattr(thing, "__name__", type(thing).__name__)
+    return _thing(loss.loss if isinstance(loss, OwnLoss) else loss).__name__
+
+
+def _thing(part: Any) -> type | Callable:
+    """What names a loss or a degradation: the function that it is, or its class."""
+    return part if hasattr(part, "__name__") else type(part)
 
 
 def _photograph(side: int) -> Tensor:

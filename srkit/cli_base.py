@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from srkit.files import SrkitError
+from srkit.files import WRITING, CannotWrite, SrkitError
 
 GROUPS = COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # of commands, in this order
 
@@ -84,6 +84,12 @@ def _status(work: Callable, options: dict[str, object]) -> int:
         if settings.debug:
             raise
         print(f"srkit: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full or read-only disk, wherever a library was writing
+        if settings.debug or error.errno not in WRITING:
+            raise
+        path = error.filename2 or error.filename or "a file that is needed"
+        print(f"srkit: {CannotWrite(path, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         if settings.debug:

@@ -1,8 +1,9 @@
 """What a recipe declares, and what it refuses: Recipe, and the Phases of its training."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -48,13 +49,17 @@ def as_loss(loss: Any) -> Loss:
     return loss if isinstance(loss, Loss) else OwnLoss(loss)
 
 
+Schedule = Literal["constant", "step", "cosine"] | Callable[[int, int], float]
+
+
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training. losses: each with its weight; an adversarial one among them brings in the discriminator.
 
     lr: learning rate of both networks, or of the generator where d_lr gives the discriminator's own (two time scales:
     Heusel et al. 2017, arXiv:1706.08500). schedule: "constant"; "step", a tenth of lr from the middle on; "cosine",
-    down to 0 at the end. clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the
+    down to 0 at the end; or a function of your own, schedule(step, steps), that gives the share of lr at a step of the
+    phase, counted from 0. clip: the most that the norm of the generator's gradient may be, or None. crisp: whether the
     losses but for the adversarial one compare with HR after an unsharp mask, `srkit.high_order.crisp`.
     """
 
@@ -63,13 +68,14 @@ class Phase:
     losses: Mapping[Any, float]
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["constant", "step", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     clip: float | None = None
     d_lr: float | None = None
     crisp: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", {as_loss(loss): weight for loss, weight in self.losses.items()})
+        _check_schedule(self.schedule, self.steps)
 
     @property
     def adversarial(self) -> AdversarialLoss | None:
@@ -80,6 +86,27 @@ class Phase:
     def discriminator_lr(self) -> float:
         """The learning rate of the discriminator."""
         return self.lr if self.d_lr is None else self.d_lr
+
+
+def _check_schedule(schedule: Any, steps: int) -> None:
+    """Raise SrkitError for a schedule that is no name that is known, nor a function that gives numbers."""
+    if not callable(schedule):
+        known = get_args(get_args(Schedule)[0])
+        if schedule not in known:
+            raise SrkitError(
+                f"{schedule!r} is no schedule: choose {', '.join(known)}, or give a function(step, steps)."
+            )
+        return
+    name = getattr(schedule, "__name__", type(schedule).__name__)
+    for step in {0, steps // 2, max(0, steps - 1)}:
+        try:
+            share = float(schedule(step, steps))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise SrkitError(f"the schedule {name} gives no number at step {step} of {steps} ({error}).") from error
+        if not 0 <= share < math.inf:
+            raise SrkitError(
+                f"the schedule {name} gives {share} at step {step} of {steps}: a share of lr is 0 or more."
+            )
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _shorten(phase: Phase, profile: Profile) -> Phase:
         phase,
         losses=losses,
         steps=min(phase.steps, limit or phase.steps),
-        schedule=profile.schedule or phase.schedule,
+        schedule=phase.schedule if callable(phase.schedule) else profile.schedule or phase.schedule,
         lr=lr or phase.lr,
         d_lr=profile.d_lr or phase.d_lr if phase.adversarial else None,
     )

@@ -52,8 +52,9 @@ def _named(thing: Any) -> dict[str, Any]:
 def sources(recipe: Recipe) -> dict[str, str]:
     """The text that defines each part of one's own, by its name, for a run's record."""
     things = [part.func for part in (recipe.generator, recipe.discriminator) if part]
-    losses = [getattr(loss, "loss", loss) for phase in recipe.phases for loss in phase.losses]
-    things += [each if hasattr(each, "__code__") else type(each) for each in (recipe.degradation, *losses)]
+    used = [getattr(loss, "loss", loss) for phase in recipe.phases for loss in phase.losses]
+    used += [recipe.degradation, *(phase.schedule for phase in recipe.phases if callable(phase.schedule))]
+    things += [each if hasattr(each, "__code__") else type(each) for each in used]
     return {thing.__name__: parts.source(thing) for thing in things if parts.origin(thing)}
 
 

@@ -268,6 +268,8 @@ def gradient_shares(weighted: Mapping[str, Tensor], sr: Tensor) -> dict[str, Ten
 
 def learning_rate(phase: Phase, step: int) -> float:
     """The rate at a step of a phase, counted from 0, by the phase's schedule."""
+    if callable(phase.schedule):
+        return phase.lr * float(phase.schedule(step, phase.steps))
     if phase.schedule == "cosine":
         return phase.lr * (1 + math.cos(math.pi * step / phase.steps)) / 2
     return phase.lr * (0.1 if phase.schedule == "step" and step >= phase.steps / 2 else 1)

@@ -162,6 +162,53 @@ def test_training_does_not_begin_with_a_network_that_cannot_learn(generator, tmp
     assert not list(tmp_path.iterdir())
 
 
+def salt(hr, scale, seed):
+    lr = hr[..., ::scale, ::scale]
+    white = torch.rand(lr.shape, generator=torch.Generator().manual_seed(seed)) < 0.1
+    return torch.where(white, 1.0, lr)
+
+
+def unseeded(hr, scale):
+    return salt(hr, scale, 0)
+
+
+def restless(hr, scale, seed):
+    return salt(hr, scale, int(torch.randint(1 << 30, ())))
+
+
+def whole(hr, scale, seed):
+    return hr
+
+
+def dark(hr, scale, seed):
+    return salt(hr, scale, seed).sub(1).sqrt()
+
+
+def test_a_degradation_of_ones_own_is_tried_and_trained_against():
+    found = {each.check: each for each in check(replace(recipe(), degradation=salt))}
+    assert found["degradation"].state == OK
+    assert "salt, random, by its seed" in found["degradation"].found
+    assert found["a few steps"].state == OK
+
+
+@pytest.mark.parametrize(
+    ("degradation", "says"),
+    [
+        (unseeded, "unseeded does not take HR, scale and seed"),
+        (restless, "restless makes another LR each time"),
+        (whole, "makes 32 x 32 of 32 x 32 at x4, in place of 8 x 8"),
+        (dark, "dark must make LR of finite numbers"),
+    ],
+)
+def test_a_degradation_that_is_none_is_found_and_training_does_not_begin(degradation, says, tmp_path):
+    wrong = replace(recipe(), degradation=degradation, crop=32)
+    found = {each.check: each for each in check(wrong)}
+    assert found["degradation"].state == FAIL
+    with pytest.raises(SrkitError, match=re.escape(says)):
+        train(wrong, TINY, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_numbers_far_from_pictures_are_warned_of():
     class Bright(Plain):
         def forward(self, lr):

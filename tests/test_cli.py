@@ -1,5 +1,6 @@
 """The command line: its commands and groups, its statuses, and numbers that do not do."""
 
+import errno
 import inspect
 import os
 import subprocess
@@ -107,6 +108,20 @@ def test_debug_is_understood_anywhere_before_two_dashes(tmp_path):
         with pytest.raises(SrkitError):
             main(words)
     assert main(["train", "nosuch"]) == 1
+
+
+@pytest.mark.parametrize(("number", "way_out"), [(errno.ENOSPC, "make room there"), (errno.EROFS, "another folder")])
+def test_a_disk_that_takes_no_more_is_one_sentence_wherever_it_is_met(number, way_out, tmp_path, monkeypatch, capsys):
+    def full(folder):
+        raise OSError(number, os.strerror(number), "sw.js", None, f"{folder}/sw.js")  # as shutil.copyfile does
+
+    monkeypatch.setattr("srkit.apps.static.build_static", full)
+    assert main(["app", "--static", str(tmp_path)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"srkit: {tmp_path}/sw.js cannot be written ({os.strerror(number)}): ")
+    assert way_out in said
+    with pytest.raises(OSError, match="sw.js"):
+        main(["app", "--static", str(tmp_path), "--debug"])
 
 
 @pytest.mark.parametrize(

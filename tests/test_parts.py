@@ -17,7 +17,9 @@ from torch import nn
 
 import srkit
 from srkit import comparison, parts, recipes
+from srkit.checking import check
 from srkit.cli import main
+from srkit.export import export_hub
 from srkit.files import SrkitError
 from srkit.images import read_image, to_image, to_tensor, write_image
 from srkit.losses import Adversarial
@@ -81,6 +83,10 @@ def mae(sr, hr):
     return (sr - hr).abs().mean()
 
 
+def warmed(step, steps):
+    return min(1.0, (step + 1) / 3)
+
+
 @dataclass(frozen=True)
 class Skipped:
     """Takes every scale-th pixel."""
@@ -99,7 +105,7 @@ OWN = Recipe(
     generator=Plain,
     discriminator=Judge,
     degradation=Skipped(),
-    phases=(Phase("psnr", steps=6, losses={mae: 1.0}), GAN),
+    phases=(Phase("psnr", steps=6, losses={mae: 1.0}, schedule=warmed), GAN),
 )
 
 
@@ -137,7 +143,9 @@ def test_a_recipe_of_own_parts_alone_stops_goes_on_and_ends_as_if_it_had_not(tmp
     assert recipe["generator"]["from"]["module"] == __name__
     assert recipe["degradation"]["first"] == 0
     text = Path(__file__).read_text()
-    assert run.config["parts"] == dict.fromkeys(("Plain", "Judge", "Skipped", "mae"), text)
+    assert run.config["parts"] == dict.fromkeys(("Plain", "Judge", "Skipped", "warmed", "mae"), text)
+    rates = run.history().query("phase == 'psnr'").set_index("step")["lr"]
+    assert rates.to_dict() == pytest.approx({n: rates[6] * min(1, n / 3) for n in range(1, 7)}, rel=1e-4)
 
 
 def test_it_is_loaded_enlarged_in_tiles_compared_and_offered(tmp_path):
@@ -166,11 +174,25 @@ def test_a_file_of_ones_own_is_trained_and_found_again_by_another_process(tmp_pa
     assert run.config["recipe"]["generator"]["from"]["module"] == "my_recipes"
     assert run.config["parts"]["Small"] == FILE
     write_image(tmp_path / "lr" / "a.png", np.ascontiguousarray(astronaut()[20:40, 180:204]))
-    call = ["upscale", str(tmp_path / "lr"), "--out", str(tmp_path / "sr")]
-    named = command(*call, "--weights", str(run.weights("psnr")), "--recipe", f"{file}:MINE", cwd=tmp_path)
-    assert named.returncode == 0, named.stderr
-    made = read_image(tmp_path / "sr" / "a.png")
-    np.testing.assert_array_equal(made, srkit.upscale(tmp_path / "lr" / "a.png", f"{file}:MINE", runs=runs))
+    hub = export_hub(run.folder, tmp_path / "hub")
+    card = (hub / "README.md").read_text()
+    assert 'open_weights("model.safetensors", recipe="FILE.py:NAME")' in card
+    assert "FILE.py:NAME is a recipe with Small" in card
+    wanted = srkit.upscale(tmp_path / "lr" / "a.png", f"{file}:MINE", runs=runs)
+    for number, weights in enumerate((run.weights("psnr"), run.folder, hub / "model.safetensors")):
+        call = ["upscale", str(tmp_path / "lr"), "--out", str(tmp_path / f"sr{number}"), "--weights", str(weights)]
+        named = command(*call, "--recipe", f"{file}:MINE", cwd=tmp_path)
+        assert named.returncode == 0, named.stderr
+        np.testing.assert_array_equal(read_image(tmp_path / f"sr{number}" / "a.png"), wanted)
+
+
+def test_the_how_to_s_example_is_sound_and_trains(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "own-system.md").read_text()
+    (tmp_path / "my_recipes.py").write_text(page.split("```python\n")[1].split("```")[0])
+    word = f"{tmp_path / 'my_recipes.py'}:MINE"
+    assert {each.state for each in check(word)} == {"OK"}
+    run = train(word, TINY, runs=tmp_path / "runs")
+    assert set(run.config["parts"]) == {"Small", "PatchJudge", "Charbonnier", "Dead", "warmed"}
 
 
 def test_a_run_never_brings_code_along(tmp_path, file, monkeypatch):
@@ -215,6 +237,9 @@ def test_resume_looks_at_what_matters_and_names_it(tmp_path):
     train(replace(OWN, about="said better", cite="somebody", reported="1 dB"), short, runs=tmp_path, resume=True)
     with pytest.raises(SrkitError, match=r"a different recipe \(degradation, ema\): "):
         train(replace(OWN, ema=0.5, degradation=Skipped(1)), short, runs=tmp_path, resume=True)
+    other = replace(OWN, phases=(replace(OWN.phases[0], schedule=lambda step, steps: 1.0), OWN.phases[1]))
+    with pytest.raises(SrkitError, match=r"a different recipe \(phases\): "):
+        train(other, short, runs=tmp_path, resume=True)
 
 
 def test_a_first_phase_is_shared_only_where_its_source_is_the_same(tmp_path, file, capsys):
@@ -257,6 +282,21 @@ def test_a_file_that_is_no_recipe_is_one_sentence(tmp_path, monkeypatch, capsys,
     assert "Traceback" not in errors
     assert not Path("runs").exists()
     assert os.getcwd() not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        ("linear", "'linear' is no schedule: choose constant, step, cosine, or give a function"),
+        (lambda step: 1.0, "gives no number at step 0 of 6"),
+        (lambda step, steps: None, "gives no number at step 0 of 6"),
+        (lambda step, steps: 1 / (steps - 1 - step), "gives no number at step 5 of 6"),
+        (lambda step, steps: -1.0, "gives -1.0 at step 0 of 6: a share of lr is 0 or more"),
+    ],
+)
+def test_a_schedule_that_gives_no_rate_is_one_sentence(schedule, says):
+    with pytest.raises(SrkitError, match=says):
+        Phase("psnr", steps=6, losses={}, schedule=schedule)
 
 
 def test_options_reach_those_parts_that_have_them():

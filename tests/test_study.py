@@ -16,6 +16,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from srkit.cli import main
+from srkit.course import studies
 from srkit.degradations import WILD
 from srkit.files import SrkitError
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
@@ -527,3 +528,25 @@ def test_the_command_line_says_one_sentence(tmp_path, capsys):
     assert "does not open as a study's file" in capsys.readouterr().err
     assert main(["study", "status", str(written(tmp_path)), "--runs", str(tmp_path / "runs")]) == 1
     assert "5 missing" in capsys.readouterr().out
+
+
+def test_a_notebook_shows_a_group_with_what_it_gained_on_its_base(done, tmp_path, monkeypatch, capsys):
+    _, folder, record = done
+    for name in ("home", "inputs"):
+        monkeypatch.setattr(studies, name, lambda name=name: tmp_path / name)
+    assert studies.show_group("", "tiny") is None
+    assert "srkit study run studies/tiny.toml makes it" in capsys.readouterr().out
+    shutil.copytree(folder / "figures", tmp_path / "inputs" / "wheel" / "figures" / "tiny")  # attached on Kaggle
+    shown = studies.show_group("", "tiny").data.set_index("variant")
+    assert "Study tiny: tiny profile" in capsys.readouterr().out
+    plt.close("all")
+    rows = record.scores[record.scores["task"] == "x4, bicubic"]
+    last = {"srresnet": "psnr", "gan": "gan", "hinge": "gan"}
+    scores = {name: rows[(rows["system"] == name) & (rows["phase"] == phase)] for name, phase in last.items()}
+    means = {name: each.groupby("image")["psnr_y"].mean() for name, each in scores.items()}
+    for name, base in {"gan": "srresnet", "hinge": "gan"}.items():
+        gain = (means[name] - means[base]).mean()
+        assert float(shown.loc[name, "gain (95 % interval)"].split()[0]) == pytest.approx(gain, abs=0.006)
+    assert shown.loc["srresnet", "gain (95 % interval)"] == "the base"
+    of_gan = scores["gan"].groupby("seed")["psnr_y"].mean()
+    assert shown.loc["gan", "PSNR-Y (dB)"] == f"{of_gan.mean():.2f} ± {of_gan.std():.2f}"

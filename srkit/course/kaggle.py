@@ -149,9 +149,9 @@ def push(out: Path) -> list[str]:
     said = []
     for folder in (path.parent for path in wheels):
         try:
-            said.append(kaggle("datasets", "version", "-p", str(folder), "-m", f"srkit {__version__}"))
+            said.append(kaggle("datasets", "version", "-p", str(folder), "-r", "zip", "-m", f"srkit {__version__}"))
         except SrkitError:  # there is none of which this could be a version
-            said.append(kaggle("datasets", "create", "-p", str(folder)))
+            said.append(kaggle("datasets", "create", "-p", str(folder), "-r", "zip"))
     return said + [kaggle("kernels", "push", "-p", str(path.parent)) for path in kernels]
 
 
@@ -181,7 +181,7 @@ def bring_back(previous: str | Path, runs: Path) -> list[Path]:
 
 
 def _wheel(folder: Path, user: str) -> Path:
-    """Build srkit's wheel into a folder that can be pushed as a data set."""
+    """Build srkit's wheel, and put the records of studies beside it, into a folder that is pushed as a data set."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as copy:  # setuptools leaves files where it builds, and takes old ones in
@@ -196,4 +196,10 @@ def _wheel(folder: Path, user: str) -> Path:
         raise SrkitError(f"no wheel could be built of {home()} ({last}): build from a checkout.")
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
     write_text(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
+    for record in home().glob("figures/*/study.json"):  # the real results that notebooks show; see course.studies
+        for path in record.parent.rglob("*.*"):
+            if path.suffix in (".json", ".csv", ".png"):
+                copy = folder / path.relative_to(home())
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
     return folder

@@ -67,7 +67,7 @@ def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
     rows.append(("a step", f"{recipe['batch']} crops of {recipe['crop']} x {recipe['crop']} pixels of HR"))
     for phase in recipe["phases"]:
         losses = " + ".join(f"{loss['weight']:g} {_words(loss, ('weight',))}" for loss in phase["losses"])
-        how = f"{phase['steps']:,} steps, Adam {phase['lr']:g} {tuple(phase['betas'])}, {phase['schedule']}"
+        how = f"{phase['steps']:,} steps, Adam {phase['lr']:g} {tuple(phase['betas'])}, {_schedule(phase)}"
         how += f", discriminator's rate {phase['d_lr']:g}" if phase.get("d_lr") else ""
         rows.append(
             (f"{phase['name']} phase", f"{losses}; {how}" + (f"; clip {phase['clip']:g}" if phase["clip"] else ""))
@@ -92,6 +92,11 @@ def write_pages(record: Record) -> list[Path]:
     return paths
 
 
+def _schedule(phase: dict[str, Any]) -> str:
+    """The schedule's name; of one's own a record says more."""
+    return phase["schedule"] if isinstance(phase["schedule"], str) else _words(phase["schedule"])
+
+
 def _words(part: dict[str, Any], without: tuple[str, ...] = ()) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in part.items() if key not in ("name", *without))
+    options = ", ".join(f"{key} {value}" for key, value in part.items() if key not in ("name", "from", *without))
     return f"{part['name']} ({options})" if options else part["name"]

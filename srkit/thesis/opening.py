@@ -14,8 +14,9 @@ from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate, places
 from srkit.files import SrkitError
 from srkit.pretrained import shipped
+from srkit.recipes import OWN
 from srkit.records import describe
-from srkit.runs import Run
+from srkit.runs import Run, what_matters
 from srkit.score_table import score_log
 from srkit.study.reader import read_study
 from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, thinned, write_crops, write_record
@@ -155,9 +156,16 @@ def _of_runs(runs: Sequence[Run], folder: Path, images: Sequence[Path], lpips: A
 
 
 def _degradation(run: Run) -> Any:
-    """What a run was trained for, of its record."""
-    recorded = run.config["recipe"]["degradation"]
-    return next((each for each in DEGRADATIONS.values() if describe(each) == recorded), None) or degradation(recorded)
+    """What a run was trained for, of its record, or of a recipe of one's own that was named."""
+    recorded, own = run.config["recipe"]["degradation"], OWN.get(run.config["recipe"]["name"])
+    known = [*DEGRADATIONS.values(), *([own.degradation] if own else [])]
+    found = next((each for each in known if what_matters(describe(each)) == what_matters(recorded)), None)
+    if found is None and "from" in recorded:
+        raise SrkitError(
+            f"{run.folder} was trained against {recorded['name']}, a degradation of its writer's own: name a recipe "
+            "that has it by --recipe my_recipes.py:MINE."
+        )
+    return found or degradation(recorded)
 
 
 def _loss_weights(config: dict[str, Any]) -> dict[str, dict[str, float]]:

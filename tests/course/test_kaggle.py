@@ -204,7 +204,7 @@ def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path
     (out / "srkit-wheel").mkdir()
     (out / "srkit-wheel" / "dataset-metadata.json").write_text("{}")
     assert push(out) == ["done"] * (1 + len(CHAPTERS))
-    assert called[1] == ("datasets", "create", "-p", str(out / "srkit-wheel"))
+    assert called[1] == ("datasets", "create", "-p", str(out / "srkit-wheel"), "-r", "zip")
     assert called[2] == ("kernels", "push", "-p", str(out / "srkit-00-start-here"))
     with pytest.raises(SrkitError, match="holds no built kernels"):
         push(tmp_path / "nothing")

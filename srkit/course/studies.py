@@ -1,0 +1,103 @@
+"""What the notebooks show of real trainings: studies, by the records that lie in figures/."""
+
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import HTML, display
+from nbconvert.filters.markdown import markdown2html
+from pandas.io.formats.style import Styler
+from PIL import Image
+
+from srkit.paths import home, inputs
+from srkit.study.figures import draw_crops, groups
+from srkit.study.page import system_page
+from srkit.study.record import Record, read_record
+from srkit.study.tables import common_table, last_phases, made
+from srkit.tables import p_as_text
+
+MISSING = "The study {0} is not here: srkit study run studies/{0}.toml makes it, in hours."
+
+
+def find_record(name: str) -> Record | None:
+    """The record of a study: of the project, or attached to a hosted notebook; None where there is none."""
+    folders = [home() / "figures" / name, *sorted(inputs().glob(f"**/figures/{name}"))]
+    return next((read_record(folder) for folder in folders if (folder / "study.json").exists()), None)
+
+
+def show_group(group: str, study: str = "choices") -> Styler | None:
+    """Draw what the variants of one group of a study made of one crop; return what each gained on its base, as a table.
+
+    Both are results of real trainings: a line below the crops says of which. Where the record is not at hand, it says
+    how it is made, and the answer is None.
+    """
+    record = find_record(study)
+    systems = groups(record).get(group) if record else None
+    if not systems:
+        print(MISSING.format(study))
+        return None
+    place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
+    _, _, text = draw_crops(record, systems, place)
+    print(text, made(record, systems))
+    return gains(record, systems).style.hide()
+
+
+def show_pages(study: str = "systems") -> None:
+    """Display the page of each system of a study, folded, with its history and its first crop."""
+    record = find_record(study)
+    if not record:
+        print(MISSING.format(study))
+        return
+    first = record.study["crops"][0]["folder"]
+    for system in record.systems:
+        shown = {f"../{name}.png": name for name in (f"history-{system}", f"crops-of-{system}-{first}")}
+
+        def picture(match: re.Match) -> str:
+            return f"![{match[1]}]({_inline(record.folder / match[2][3:])})" if match[2] in shown else ""  # noqa: B023
+
+        page = re.sub(r"!\[(.*?)\]\((.*?)\)", picture, system_page(record, system)).partition("\n")[2]
+        display(HTML(f"<details><summary><b>{system}</b></summary>{markdown2html(page)}</details>"))
+
+
+def _inline(path: Path, width: int = 900) -> str:
+    """A PNG file made smaller, as an address that holds it."""
+    held = BytesIO()
+    with Image.open(path) as picture:
+        picture.thumbnail((width, 2 * width))
+        picture.save(held, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def gains(record: Record, systems: list[str]) -> pd.DataFrame:
+    """What each system's last phase scored, and gained on its base, on the test set with the most pictures, as text."""
+    table = common_table(record)
+    table = table[table["system"].isin(systems)]
+    name = table.loc[table["images"].idxmax(), "set"]
+    lines = []
+    for row in table[table["set"] == name].itertuples():
+        spread = f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 else ""
+        line = {
+            "variant": row.system,
+            "what": record.run(row.system)["recipe"]["about"],
+            "task": row.task,
+            "seeds": row.seeds,
+        }
+        line |= {"PSNR-Y (dB)": f"{row.psnr_y:.2f}{spread}", "gain (95 % interval)": "the base", "p": ""}
+        if row.psnr_y_p == row.psnr_y_p:
+            line["gain (95 % interval)"] = (
+                f"{row.psnr_y_gain:+.2f} ({row.psnr_y_gain_low:+.2f} to {row.psnr_y_gain_high:+.2f})"
+            )
+            line["p"] = p_as_text(row.psnr_y_p)
+        lines.append(line | {"LPIPS": f"{row.lpips:.3f}"})
+    found = pd.DataFrame(lines).rename(columns={"what": f"what; {name}"})
+    return found if found["task"].nunique() > 1 else found.drop(columns="task")
+
+
+def _spread(record: Record, systems: list[str], picture: str) -> float:
+    """How far the systems' LPIPS of a picture lie apart: where they differ most, there is most to see."""
+    name, _, image = picture.partition("/")
+    rows = record.common()
+    rows = last_phases(rows[(rows["set"] == name) & (rows["image"] == image) & rows["system"].isin(systems)])
+    return rows.groupby("system")["lpips"].mean().pipe(lambda means: means.max() - means.min())
