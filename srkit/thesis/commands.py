@@ -18,6 +18,7 @@ def thesis(
     photographs: optional(str, "D", "those of training, to report on: sizes, near-duplicates, leaks") = None,
     votes: optional(Path, "FILE", "of people who rated pictures") = None,
     looked_at: optional(list[str], "SET", "a test set that was used for choices; repeatable") = None,
+    recipe: optional(list[str], "R", "my_recipes.py:NAME that has the parts of one's own of a run; repeatable") = None,
     watts: option(float, "W", "taken for a run while it trains", min=0.0) = 100.0,
     columns: option(Literal["1", "2"], None, "of a page") = "1",
     language: option(Literal["en", "de"], None, "of labels and the decimal comma") = "en",
@@ -27,8 +28,11 @@ def thesis(
     """A chapter's skeleton in LaTeX, with tables, figures and references, from what was recorded."""
     from srkit.data.sources import find_images
     from srkit.metrics import lpips_judge
+    from srkit.recipes import find_recipe
     from srkit.thesis.chapter import write_chapter
 
+    for name in recipe or ():  # from here on its parts are known
+        find_recipe(name)
     files, given = find_images(images) if images else ([], {})
     if given:
         raise SrkitError(f"{images} brings LR pictures of its own: name a folder that holds HR alone.")
