@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import re
@@ -8,17 +9,20 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from srkit.cli import main
 from srkit.course import studies
 from srkit.degradations import WILD
 from srkit.files import SrkitError
+from srkit.images import write_image
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES
@@ -84,8 +88,6 @@ HINGE = '"phases.gan.losses.adversarial" = { name = "Adversarial", kind = "hinge
 
 def written(folder: Path, text: str = TINY) -> Path:
     """A study's file in a folder, with the recipes and the test pictures that it names."""
-    from srkit.images import write_image
-
     (folder / "my_recipes.py").write_text(MINE)
     for name, seed in (("a", 0), ("b", 1)):
         noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
@@ -550,3 +552,23 @@ def test_a_notebook_shows_a_group_with_what_it_gained_on_its_base(done, tmp_path
     assert shown.loc["srresnet", "gain (95 % interval)"] == "the base"
     of_gan = scores["gan"].groupby("seed")["psnr_y"].mean()
     assert shown.loc["gan", "PSNR-Y (dB)"] == f"{of_gan.mean():.2f} ± {of_gan.std():.2f}"
+
+
+def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_path, monkeypatch):
+    _, folder, record = done
+    shown = []
+    monkeypatch.setattr(studies, "home", lambda: tmp_path)
+    monkeypatch.setattr(studies, "display", lambda html: shown.append(html.data))
+    shutil.copytree(folder / "figures", tmp_path / "figures" / "tiny")
+    place = record.study["crops"][0]["folder"]
+    for system in record.systems:
+        for name in (f"history-{system}", f"crops-of-{system}-{place}"):
+            write_image(tmp_path / "figures" / "tiny" / f"{name}.png", np.zeros((30, 1800, 3), np.uint8))
+    studies.show_pages("tiny")
+    assert len(shown) == len(record.systems)
+    for system, html in zip(record.systems, shown, strict=True):
+        assert html.startswith(f"<details><summary><b>{system}</b>")
+        pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+        assert [Image.open(BytesIO(base64.b64decode(each))).size for each in pictures] == [(900, 15)] * 2
+        assert "../" not in html
+        assert "<table" in html
