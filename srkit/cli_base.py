@@ -8,14 +8,11 @@ from types import SimpleNamespace
 from typing import Annotated
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
-from srkit import commands
 from srkit.files import WRITING, CannotWrite, SrkitError
 
-COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # the groups of commands
-GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
-TEACHING = "Editions and grades"
+GROUPS = COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # of commands, in this order
 
 program = typer.Typer(
     help="Super-resolution with GANs: a course and a thesis kit. With --debug an error shows its traceback.",
@@ -26,9 +23,21 @@ program = typer.Typer(
 settings = SimpleNamespace(debug=False)
 
 
-def optional(kind: type, metavar: str | None, help: str, panel: str | None = None, **limits: float) -> object:
+def argument(kind: type, metavar: str, help: str | None = None) -> object:
+    """The declaration of a word that stands by itself, as a file's name."""
+    return Annotated[kind, Argument(metavar=metavar, help=help)]
+
+
+def option(
+    kind: type, metavar: str | None, help: str | None = None, panel: str | None = None, **more: object
+) -> object:
+    """The declaration of an option; more: its limits, or whether it is hidden. Without a metavar its choices stand."""
+    return Annotated[kind, Option(metavar=metavar, help=help, rich_help_panel=panel, **more)]
+
+
+def optional(kind: type, *words: str | None, **more: object) -> object:
     """The declaration of an option that may be left out, and is then None."""
-    return Annotated[kind | None, Option(metavar=metavar, help=help, rich_help_panel=panel, **limits)]
+    return option(kind | None, *words, **more)
 
 
 def flag(name: str, help: str, panel: str | None = None) -> object:
@@ -36,23 +45,28 @@ def flag(name: str, help: str, panel: str | None = None) -> object:
     return Annotated[bool, Option(name, help=help, rich_help_panel=panel)]
 
 
-Profile = Annotated[str, Option(metavar="P", help="smoke, laptop or gpu")]
-Seed = Annotated[int, Option(min=0, max=2**32 - 1, metavar="N", help="seed of all that is random")]
-Data = Annotated[str, Option(metavar="D", help="a named set or a folder")]
+Profile = option(str, "P", "smoke, laptop or gpu")
+Seed = option(int, "N", "seed of all that is random", min=0, max=2**32 - 1)
+Data = option(str, "D", "a named set or a folder")
 NewRuns = optional(Path, "DIR", "where runs go (default: the project's runs/)")
 Runs = optional(Path, "DIR", "where runs are (default: the project's runs/)")
-System = Annotated[str, Option(metavar="R", help="the system to train, my_recipes.py:NAME, or all")]
+System = option(str, "R", "the system to train, my_recipes.py:NAME, or all")
 Only = optional(str, "03,05", "these notebooks alone, by number or name")
 Device = optional(str, "D", "cpu, cuda, cuda:1 or mps (default: a GPU where there is one)")
+NoLpips = flag("--no-lpips", "leave LPIPS out, which takes longest")
 
 
 def command(group: str) -> Callable:
-    """Declare a command: its options are the signature's, its help the docstring's; srkit.commands has the work."""
+    """Make a function a command: its options are the signature's, its help the docstring's.
 
-    def declare(declared: Callable) -> Callable:
-        @functools.wraps(declared)
+    It returns the status, where None is 0. What it imports should be imported inside, so that other commands start
+    without it.
+    """
+
+    def declare(work: Callable) -> Callable:
+        @functools.wraps(work)
         def run(**options: object) -> None:
-            raise typer.Exit(_status(getattr(commands, declared.__name__), options))
+            raise typer.Exit(_status(work, options))
 
         return program.command(rich_help_panel=group)(run)
 
@@ -65,7 +79,7 @@ def _status(work: Callable, options: dict[str, object]) -> int:
         for name, value in options.items():
             if value == "":
                 raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
-        return work(SimpleNamespace(**options)) or 0
+        return work(**options) or 0
     except SrkitError as error:
         if settings.debug:
             raise

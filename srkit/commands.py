@@ -1,50 +1,64 @@
-"""What each command does: reads the options, calls the functions that the notebooks call, prints what came of it."""
+"""The commands about networks and pictures: each calls the functions that the notebooks call, and prints what came."""
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Literal
 
-from srkit.course.commands import course, doctor, kaggle
+from srkit.cli_base import (
+    NETWORKS,
+    PICTURES,
+    Data,
+    Device,
+    NewRuns,
+    NoLpips,
+    Profile,
+    Runs,
+    Seed,
+    argument,
+    command,
+    flag,
+    option,
+    optional,
+)
 from srkit.files import SrkitError
 from srkit.paths import home
-from srkit.study.commands import study
-from srkit.thesis.commands import thesis
 
-__all__ = ["app", "check", "course", "data", "doctor", "evaluate", "export", "kaggle", "study", "thesis", "train"]
-__all__ += ["upscale"]
+GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
 
 
-def check(options: SimpleNamespace) -> int:
-    from srkit.checking import FAIL, check
-
-    findings = check(options.recipe)
-    for each in findings:
-        print(f"{each.state:4}  {each.check:22} {each.found}")
-    return int(any(each.state == FAIL for each in findings))
-
-
-def export(options: SimpleNamespace) -> None:
-    from srkit.export import export_hub, export_onnx
-
-    if not (options.onnx or options.hub):
-        raise SrkitError("export writes what you name: give --onnx FILE, or --hub DIR.")
-    how = {"scale": options.scale, "phase": options.phase, "runs": _runs(options)}
-    if options.onnx:
-        print(export_onnx(options.network, options.onnx, **how))
-    if options.hub:
-        print(export_hub(options.network, options.hub, **how, licence=options.licence))
-
-
-def train(options: SimpleNamespace) -> None:
-    from srkit import distributed
+@command(NETWORKS)
+def train(
+    recipe: argument(str, "RECIPE", "a recipe's name, or my_recipes.py:NAME"),
+    profile: Profile = "smoke",
+    seed: Seed = 0,
+    data: Data = "starter",
+    runs: NewRuns = None,
+    scale: optional(int, "S", "2, 3, 4 or 8", SIZES, min=2) = None,
+    crop: optional(int, "PX", "side of HR crops", SIZES, min=8) = None,
+    batch: optional(int, "N", "crops a step", SIZES, min=1) = None,
+    accumulate: option(int, "N", "take each batch in N pieces: less memory", SIZES, min=1) = 1,
+    white: optional(int, "N", "largest value of 10 or 12 bits in 16-bit files", min=1) = None,
+    tensorboard: flag("--tensorboard", "mirror the history for TensorBoard") = False,
+    device: Device = None,
+    precision: optional(Literal["fp32", "bf16", "fp16"], None, "default: a GPU's quick 16 bits; fp32 on a CPU") = None,
+    cache: optional(Path, "DIR", "where large sets lie decoded (default: data/cache)") = None,
+    perceptual_weights: optional(
+        Literal["imagenet", "random"], None, "of the VGG; smoke takes random ones by itself"
+    ) = None,
+    max_minutes: optional(float, "M", "save and stop after so long", GOING_ON) = None,
+    resume: flag("--resume", "go on where a run stopped; start where there is none", GOING_ON) = False,
+    force: flag("--force", "start anew over an earlier run", GOING_ON) = False,
+) -> None:
+    """Train a recipe."""
+    options = locals()  # named as the arguments of srkit.training.train
+    from srkit import distributed, training
     from srkit.device import find_device
     from srkit.health import in_words
-    from srkit.training import train
 
-    if options.resume and options.force:
+    if resume and force:
         raise SrkitError("--resume goes on with a run and --force starts anew: choose one of them.")
-    where = {"runs": options.runs or home() / "runs", "device": options.device and find_device(options.device).name}
-    run = train(**vars(options) | where)
+    where = {"runs": runs or home() / "runs", "device": device and find_device(device).name}
+    run = training.train(**options | where)
     if distributed.rank() > 0:  # under torchrun one process speaks for all
         return
     if (run.folder / "history.csv").exists():
@@ -52,127 +66,166 @@ def train(options: SimpleNamespace) -> None:
     print(f"{run.label}: {run.folder}")
 
 
-def evaluate(options: SimpleNamespace) -> int:
+@command(NETWORKS)
+def check(recipe: argument(str, "RECIPE", "my_recipes.py:NAME, or a recipe's name")) -> int:
+    """Try a recipe of your own in half a minute: OK, WARN or FAIL a line."""
+    from srkit import checking
+
+    findings = checking.check(recipe)
+    for each in findings:
+        print(f"{each.state:4}  {each.check:22} {each.found}")
+    return int(any(each.state == checking.FAIL for each in findings))
+
+
+@command(NETWORKS)
+def evaluate(
+    what: argument(
+        list[str],
+        "WHAT...",
+        "bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
+        "or a folder of ready-made SR images",
+    ),
+    images: option(Path, "DIR", "folder of HR images, or a named set"),
+    scale: option(int, "S", min=1),
+    csv: optional(
+        Path, "FILE", "one line an image and method, added at once; what it holds already is not done again", RESULTS
+    ) = None,
+    table: optional(Path, "FILE", "the means as a table: LaTeX (.tex) or Markdown (.md)", RESULTS) = None,
+    gallery: optional(Path, "DIR", "six figures, from the last method's greatest gain to its least", RESULTS) = None,
+    save: optional(Path, "DIR", "keep the SR images, in a folder a method", RESULTS) = None,
+    no_lpips: NoLpips = False,
+    degradation: optional(str, "NAME", "how LR is made, as unknown, mild, wild or high_order") = "bicubic",
+    recipe: optional(str, "R", "what a file of weights is of, or my_recipes.py:NAME of a run's own parts") = None,
+    device: Device = None,
+    runs: Runs = None,
+) -> int:
+    """PSNR, SSIM and LPIPS of methods on a folder of HR images."""
     from torch import nn
 
-    from srkit.comparison import check_gallery, gallery
+    from srkit import comparison, evaluation, tables
     from srkit.data.sources import find_images
     from srkit.degradations import find_degradation
     from srkit.device import find_device
-    from srkit.evaluation import costs, evaluate, summary
     from srkit.metrics import lpips_judge
     from srkit.pretrained import resolve
-    from srkit.tables import check_table, protocol, write_table
 
-    images, given = find_images(options.images, options.scale)
-    if not images:
-        raise SrkitError(f"{options.images} holds no pictures: give the folder of the HR images with --images.")
-    device = find_device(options.device).name
+    files, given = find_images(images, scale)
+    device = find_device(device).name
     methods, problems = {}, []
-    for what in options.what:
-        method = resolve(what, options.scale, _runs(options), recipe=options.recipe)
-        name = f"{Path(what).resolve().parent.name}-{method.name}" if method.name in methods else method.name
+    for each in what:
+        method = resolve(each, scale, _runs(runs), recipe=recipe)
+        name = f"{Path(each).resolve().parent.name}-{method.name}" if method.name in methods else method.name
         print(f"{name}: {method.source}") if method.source != name else None
         methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
-    if options.table:  # what cannot be written is refused before hours of scoring
-        check_table(options.table)
-    if options.gallery:
-        check_gallery(methods)
-    lpips = False if options.no_lpips else lpips_judge(device)
-    table = evaluate(
-        methods,
-        images,
-        options.scale,
-        lpips=lpips,
-        save=options.save,
-        csv=options.csv,
-        problems=problems,
-        given=given,
-        degradation=find_degradation(options.degradation or "bicubic"),
-    )
-    means = summary(table).merge(costs(methods, options.scale)).dropna(axis="columns", how="all")
+    if table:  # what cannot be written is refused before hours of scoring
+        tables.check_table(table)
+    if gallery:
+        comparison.check_gallery(methods)
+    lpips = False if no_lpips else lpips_judge(device)
+    how = {"lpips": lpips, "given": given, "degradation": find_degradation(degradation)}
+    scores = evaluation.evaluate(methods, files, scale, save=save, csv=csv, problems=problems, **how)
+    means = evaluation.summary(scores).merge(evaluation.costs(methods, scale)).dropna(axis="columns", how="all")
     print(means.round(4).to_string(index=False, na_rep=""))
-    print(f"{protocol(options.scale)}; means over the images. mos_estimate is guessed from PSNR, nobody was asked.")
-    if options.table:
-        write_table(options.table, table)
-    if options.gallery:
-        gallery(table, methods, images, options.scale, options.gallery, lpips=lpips)
-    for written in filter(None, (options.csv, options.table, options.save, options.gallery)):
+    print(f"{tables.protocol(scale)}; means over the images. mos_estimate is guessed from PSNR, nobody was asked.")
+    if table:
+        tables.write_table(table, scores)
+    if gallery:
+        comparison.gallery(scores, methods, files, scale, gallery, lpips=lpips)
+    for written in filter(None, (csv, table, save, gallery)):
         print(written)
     return _left_out(problems)
 
 
-def data(options: SimpleNamespace) -> int:
-    from srkit.data.audit import report
-    from srkit.data.download import fetch, verify
-    from srkit.data.registry import NAMED, folders, listing
-    from srkit.data.sources import all_photographs
+@command(NETWORKS)
+def export(
+    network: argument(str, "RUN|NAME", "a run's folder, a recipe's name, a file of weights"),
+    onnx: optional(Path, "FILE", "write one ONNX file") = None,
+    hub: optional(Path, "DIR", "write a folder for Hugging Face") = None,
+    scale: optional(int, "S", "of a name (default: its recipe's)", min=2) = None,
+    phase: optional(str, "P", "psnr or gan (default: the last)") = None,
+    licence: optional(str, "L", "of the weights, as mit") = None,
+    runs: Runs = None,
+) -> None:
+    """A network for other programs."""
+    from srkit.export import export_hub, export_onnx
 
-    name = options.name
-    if name is None:
-        print(listing())
-    elif options.report or options.against:
-        for what, words in report(name, options.against or []):
-            print(f"{what:26}  {words}")
-    elif options.degrade:
-        from srkit.data.degraded import write_degraded
-        from srkit.degradations import find_degradation
-
-        if not options.out:
-            raise SrkitError("where do the pairs go? Name a new folder with --out.")
-        degradation = find_degradation(options.degrade)
-        print(write_degraded(all_photographs(name), options.out, degradation, options.scale, options.seed))
-    elif options.verify:
-        problems = [problem for folder in folders(name) for problem in verify(folder)]
-        print(*problems or [f"{name}: every picture is as it was fetched"], sep="\n")
-        return int(bool(problems))
-    else:
-        if name in NAMED or name.startswith("kaggle:"):
-            fetch(name, options.keep_archive)
-        found = all_photographs(name)
-        places = {str(path.parent) for path in found}
-        print(f"{name}: {len(found)} pictures in {', '.join(sorted(places))}")
-    return 0
+    if not (onnx or hub):
+        raise SrkitError("export writes what you name: give --onnx FILE, or --hub DIR.")
+    how = {"scale": scale, "phase": phase, "runs": _runs(runs)}
+    if onnx:
+        print(export_onnx(network, onnx, **how))
+    if hub:
+        print(export_hub(network, hub, **how, licence=licence))
 
 
-def app(options: SimpleNamespace) -> None:
-    from srkit.apps.page import serve
-
-    if options.static:
-        from srkit.apps.static import build_static
-
-        print(build_static(options.static))
-        return
-    settings = {"UPLOAD_MB": options.upload_mb, "PIXELS": options.pixels, "SECONDS": options.seconds}
-    if options.runs and not options.runs.is_dir():
-        raise SrkitError(f"{options.runs} is no folder of runs: check the name, or leave --runs out.")
-    settings["RUNS"] = str((options.runs or home() / "runs").resolve())
-    serve(options.host, options.port, options.sessions, options.idle_minutes, settings)
-
-
-def upscale(options: SimpleNamespace) -> int:
+@command(PICTURES)
+def upscale(
+    pictures: argument(list[str], "FILE|DIR...", "pictures, and folders of them; -- before -a.png"),
+    out: option(Path, "DIR", "where the enlarged pictures go"),
+    recipe: optional(str, "R", "the system (default: srresnet_light), or that of --weights") = None,
+    weights: optional(Path, "FILE", "a file of weights, a run's or a public one, or a run's folder") = None,
+    scale: optional(int, "S", "2, 3, 4 or 8 (default: the recipe's, or the file's own)", min=1) = None,
+    alpha: optional(float, "A", "between the PSNR weights, 0, and the GAN weights, 1") = None,
+    sharpen: option(float, "X", "amount of unsharp mask") = 0.0,
+    ensemble: flag("--ensemble", "the mean over eight flips and turns: better, and slow") = False,
+    tile: optional(int, "PX", "side of a tile (default: as the memory allows)") = None,
+    format: optional(Literal["png", "jpg", "webp", "tif", "bmp", "gif"], None, "instead of the input's") = None,
+    device: Device = None,
+    max_pixels: optional(int, "N", "refuse larger pictures (default: 100 million)", min=1) = None,
+    force: flag("--force", "write over pictures that are there") = False,
+    precision: optional(Literal["fp32", "bf16"], None, "default: bf16 on a CPU that is quick at it") = None,
+    real: flag("--real", "the network for photographs that are noisy or compressed") = False,
+    runs: Runs = None,
+) -> int:
+    """Enlarge pictures by a trained network."""
     from srkit.device import find_device
     from srkit.images import MAX_PIXELS
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
 
-    if options.weights and not options.weights.expanduser().exists():
-        raise SrkitError(f"{options.weights} is not there: give a file of weights, or a run's folder.")
-    if options.real and (options.weights or options.recipe):
+    if weights and not weights.expanduser().exists():
+        raise SrkitError(f"{weights} is not there: give a file of weights, or a run's folder.")
+    if real and (weights or recipe):
         raise SrkitError("--real names a network, and so do --recipe and --weights: choose one of them.")
-    usual = "real_light_gan" if options.real else "srresnet_light"
-    what, recipe = (options.weights, options.recipe) if options.weights else (options.recipe or usual, None)
-    network = resolve(what, options.scale, _runs(options), alpha=options.alpha, recipe=recipe).network
-    more = {name: getattr(options, name) for name in ("sharpen", "ensemble", "tile", "force", "precision")}
-    more |= {"device": find_device(options.device).name}
-    more |= {"max_pixels": MAX_PIXELS if options.max_pixels is None else options.max_pixels}
+    usual = "real_light_gan" if real else "srresnet_light"
+    what, recipe = (weights, recipe) if weights else (recipe or usual, None)
+    network = resolve(what, scale, _runs(runs), alpha=alpha, recipe=recipe).network
+    how = {"sharpen": sharpen, "ensemble": ensemble, "tile": tile, "force": force, "precision": precision}
+    how |= {"device": find_device(device).name, "max_pixels": MAX_PIXELS if max_pixels is None else max_pixels}
     problems = []
-    for source, target in targets(options.pictures, options.out, options.format, problems):
+    for source, target in targets(pictures, out, format, problems):
         try:
-            print(upscale_file(source, target, network, progress=True, **more))
+            print(upscale_file(source, target, network, progress=True, **how))
         except SrkitError as problem:
             problems.append(problem)
     return _left_out(problems)
+
+
+@command(PICTURES)
+def app(
+    host: option(str, "H", "address to listen on; 127.0.0.1 is this machine") = "127.0.0.1",
+    port: option(int, "P", min=1, max=65535) = 8866,
+    sessions: option(int, "N", "visitors at once", min=1) = 4,
+    idle_minutes: option(float, "M", "then a visitor is forgotten", min=0.1) = 15,
+    upload_mb: option(float, "MB", "largest file taken", min=0.01) = 8,
+    pixels: option(int, "N", "most LR pixels", min=256) = 400_000,
+    seconds: option(float, "S", "longest answer", min=0.1) = 60,
+    static: optional(Path, "DIR", "write a page of plain files that works without a server, and end") = None,
+    runs: Runs = None,
+) -> None:
+    """Serve notebook 07 as a web page."""
+    if static:
+        from srkit.apps.static import build_static
+
+        print(build_static(static))
+        return
+    from srkit.apps.page import serve
+
+    if runs and not runs.is_dir():
+        raise SrkitError(f"{runs} is no folder of runs: check the name, or leave --runs out.")
+    runs = str((runs or home() / "runs").resolve())
+    settings = {"UPLOAD_MB": upload_mb, "PIXELS": pixels, "SECONDS": seconds, "RUNS": runs}
+    serve(host, port, sessions, idle_minutes, settings)
 
 
 def _left_out(problems: list) -> int:
@@ -182,7 +235,7 @@ def _left_out(problems: list) -> int:
     return int(bool(problems))
 
 
-def _runs(options: SimpleNamespace) -> Path | None:
+def _runs(named: Path | None) -> Path | None:
     """The folder of runs: the one that was named, or the project's where there is one."""
     usual = home() / "runs"
-    return options.runs or (usual if usual.is_dir() else None)
+    return named or (usual if usual.is_dir() else None)

@@ -1,6 +1,5 @@
 """Systems side by side: every one that has weights, on the same pictures under one protocol."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
@@ -15,7 +14,7 @@ from torch import nn
 from srkit.apps.rating import REFERENCE
 from srkit.evaluation import evaluate, places
 from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled, system_colours
-from srkit.files import SrkitError
+from srkit.files import SrkitError, or_left_out
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, read_image
 from srkit.metrics import lumas, psnr_y, ssim_y
@@ -40,11 +39,9 @@ def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
         config = system.run and system.run.config
         if config and not (system.run.done and (config["profile"], config["seed"], config["data"]["name"]) == asked):
             continue
-        try:
+        with or_left_out():
             name = system.name if config else system.label
             found[name, system.scale] = {phase: network() for phase, network in system.phases.items()}
-        except SrkitError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
     order = {name: place for place, name in enumerate(RECIPES)}
     systems = dict(sorted(found.items(), key=lambda item: order.get(item[0][0].removesuffix(SHIPPED), 99)))
     here = {name.removesuffix(SHIPPED) for name, _ in systems} | {system.name for system in shipped_systems()}
@@ -157,7 +154,6 @@ def gallery(
         figure = compare(pictures, (top, left), side * scale)
         save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
         plt.close(figure)
-    return table
 
 
 def crops_to_rate(

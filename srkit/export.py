@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srkit import __version__
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, replacing, write_text
 from srkit.generator import count_parameters
 from srkit.pretrained import What, resolve
 from srkit.runs import save_weights
@@ -20,21 +20,7 @@ from srkit.wrappers import bare
 
 OPSET = 18
 ODD_SIZES = (9, 14), (17, 5), (31, 23)  # at which an exported file is tried
-METRICS = {"psnr_y": ("psnr", "PSNR-Y, dB"), "ssim_y": ("ssim", "SSIM-Y"), "lpips_alex": ("lpips", "LPIPS, AlexNet")}
-MEASURED = "By the papers' protocol: BT.601 luma on 16..235, a border of scale pixels shaved, means over each set."
 CARD = Path(__file__).parent / "model_card.md"
-
-
-class Clipped(nn.Module):
-    """A generator whose answer is clipped to [0, 1]."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(1, 3, H, W) in [0, 1] to (1, 3, scale H, scale W) in [0, 1]."""
-        return self.network(lr).clamp(0, 1)
 
 
 def export_onnx(
@@ -59,7 +45,7 @@ def export_onnx(
         raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
     method = resolve(network, scale, runs, phase=phase)
     network = method.network.cpu().eval()
-    exported, name = Clipped(network).eval(), type(bare(network)).__name__
+    exported, name = nn.Sequential(network, nn.Hardtanh(0, 1)).eval(), type(bare(network)).__name__  # SR in [0, 1]
     sides = {2: torch.export.Dim("height", min=3), 3: torch.export.Dim("width", min=3)}
     with replacing(file) as beside:
         try:
@@ -115,10 +101,8 @@ def export_hub(
         raise SrkitError("nothing is known of a bare network: name a run's folder, or a recipe.")
     folder, card, network = Path(folder), method.card, bare(method.network)  # the card says how it sharpens
     save_weights(network, folder / "model.safetensors")
-    with replacing(folder / "config.json") as beside:
-        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    with replacing(folder / "README.md") as beside:
-        beside.write_text(_model_card(network, card, licence), encoding="utf-8")
+    write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
+    write_text(folder / "README.md", _model_card(network, card, licence))
     return folder
 
 
@@ -142,44 +126,14 @@ def _metadata(network: nn.Module, card: dict[str, Any]) -> dict[str, str]:
 
 def _model_card(network: nn.Module, card: dict[str, Any], licence: str | None) -> str:
     """README.md in Hugging Face's form: YAML for its search and its leaderboards, then words for people."""
-    recipe, data = card["recipe"], card["data"]
-    title = f"{recipe['name']}-x{card['scale']}-{card['phase']}"
-    licence = licence or ("mit" if "sha256" in card else None)  # what srkit ships is under srkit's licence
-    scores = card.get("scores", {})
-    head = {"library_name": "srkit", "pipeline_tag": "image-to-image", "tags": ["super-resolution", "srkit"]}
-    head |= {"license": licence} if licence else {}
-    if scores:
-        results = [_result(name, card["scale"], each) for name, each in scores.items()]
-        head["model-index"] = [{"name": title, "results": results}]
-    own = {"python": "", "command": "", "own": ""}
-    if "from" in recipe["generator"]:  # srkit has no such class: the reader needs the file that defines it
-        own = {"python": ', recipe="FILE.py:NAME"', "command": " --recipe FILE.py:NAME"}
-        own["own"] = f" FILE.py:NAME is a recipe with {type(network).__name__}; its source stands in config.json, below"
-        own["own"] += " `parts`."
-    rows = [["set", *(words for _, words in METRICS.values())], ["---"] * (len(METRICS) + 1)]
-    rows += [[name, *(f"{each[key]:g}" if key in each else "" for key in METRICS)] for name, each in scores.items()]
-    words = {
-        "head": "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items()),  # JSON is YAML
-        "title": title,
-        "network": type(network).__name__,
-        "parameters": count_parameters(network),
-        "degradation": json.dumps(recipe["degradation"]),
-        "steps": f"{card['steps']:,} steps" if "steps" in card else "to its end",
-        "data": data["name"],
-        "licence": card.get("licence") or licence or "not stated: state one before you upload this",
-        "note": card.get("note", "none"),
-        "versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
-        "scores": f"{MEASURED}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) if scores else "None yet.",
-    }
-    words |= own
-    facts = card | {key: recipe[key] for key in ("name", "about", "cite")} | data | {"name": recipe["name"]}
-    return CARD.read_text(encoding="utf-8").format_map({"train": "?", "srkit": __version__} | facts | words)
+    from jinja2 import Environment
 
-
-def _result(name: str, scale: int, scores: dict[str, float]) -> dict[str, Any]:
-    metrics = [(kind, words, scores[key]) for key, (kind, words) in METRICS.items() if key in scores]
-    return {
-        "task": {"type": "image-to-image", "name": f"Image super-resolution x{scale}"},
-        "dataset": {"type": name.lower(), "name": name},
-        "metrics": [{"type": kind, "name": words, "value": value} for kind, words, value in metrics],
-    }
+    pages = Environment(trim_blocks=True, keep_trailing_newline=True)
+    pages.filters["json"] = json.dumps  # which YAML understands
+    return pages.from_string(CARD.read_text(encoding="utf-8")).render(
+        card=card,
+        network=type(network).__name__,
+        parameters=count_parameters(network),
+        licence=licence or ("mit" if "sha256" in card else None),  # what srkit ships is under srkit's licence
+        srkit=__version__,
+    )

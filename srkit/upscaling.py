@@ -24,8 +24,6 @@ from srkit.progress import Progress
 from srkit.tiles import enlarge_in_tiles
 from srkit.wrappers import parts
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
 
 def upscale(
     picture: np.ndarray | Image.Image | Path | str,
@@ -98,9 +96,10 @@ def _pixels(picture: np.ndarray | Image.Image | Path | str, max_pixels: int) -> 
 
 def _dtype(precision: str | None, pixels: np.ndarray, device: Device) -> torch.dtype:
     """What to calculate in. Of 16-bit pictures bf16 would keep 8 bits."""
-    if precision not in (None, *PRECISIONS):
-        raise SrkitError(f"precision {precision!r} is unknown: choose {' or '.join(PRECISIONS)}, or leave it out.")
-    return PRECISIONS[precision or (device.inference if pixels.dtype == np.uint8 else "fp32")]
+    if precision not in (None, "fp32", "bf16"):
+        raise SrkitError(f"precision {precision!r} is unknown: choose fp32 or bf16, or leave it out.")
+    precision = precision or (device.inference if pixels.dtype == np.uint8 else "fp32")
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def upscale_file(

@@ -4,6 +4,7 @@ python studies/ship.py keep studies/systems.toml
 python studies/ship.py box studies/systems.toml --run srgan-systems-s0-photos --phase gan
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,19 +12,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from srkit.data.sources import find_images, find_photographs  # noqa: E402
 from srkit.evaluation import evaluate  # noqa: E402
-from srkit.files import SrkitError, replacing  # noqa: E402
+from srkit.files import SrkitError, digest, replacing, write_text  # noqa: E402
 from srkit.metrics import lpips_judge  # noqa: E402
 from srkit.pretrained import FOLDER, shipped  # noqa: E402
 from srkit.runs import Run  # noqa: E402
-from srkit.shipping import check_worth, save_halves, ship  # noqa: E402
 from srkit.study import read_study  # noqa: E402
-from srkit.study.record import thinned  # noqa: E402
+from srkit.study.record import KEPT, thinned  # noqa: E402
 from srkit.study.scores import COMMON, FILES, protocols, task  # noqa: E402
 from srkit.study.variants import known  # noqa: E402
 from srkit.study.work import runs_of  # noqa: E402
@@ -84,12 +85,38 @@ def box(
             title = Path(place).name + ("" if protocol == COMMON else f", {task(kept.scale, degradation)}")
             scores[title] = table[[*SCORES]].mean().dropna().rename(SCORES).round(4).to_dict()
     listed = weights / f"photographs-{trained}.txt"
-    with replacing(listed) as beside:
-        beside.write_text("\n".join(sorted(path.name for path in photographs.train)) + "\n")
+    write_text(listed, "\n".join(sorted(path.name for path in photographs.train)) + "\n")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     facts = {"licence": licence, "commit": commit.strip(), "command": f"srkit study run studies/{file.name}"}
     facts |= {"scores": scores, "note": note, "photographs": listed.name}
     print(ship(kept, phase, facts, weights))
+
+
+def check_worth(run: Run) -> None:
+    """Raise SrkitError for a smoke run, which proves that the code runs, and no more."""
+    if run.config["profile"] == "smoke":
+        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
+
+
+def save_halves(source: Path, target: Path) -> None:
+    """A file of weights in half precision."""
+    whole = load_file(source)
+    with replacing(target) as beside:
+        save_file({key: value.half() if value.is_floating_point() else value for key, value in whole.items()}, beside)
+
+
+def ship(run: Run, phase: str, facts: dict[str, object], folder: Path) -> Path:
+    """Write a run's weights, in half precision, and their card into `folder`; returns the card.
+
+    facts: what the run's record does not know: licence of the data, commit, scores by set.
+    """
+    path = folder / f"{run.config['recipe']['name']}-x{run.scale}-{phase}.safetensors"
+    save_halves(run.weights(phase), path)
+    steps = run.history().query("phase == @phase")["step"].max()
+    card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
+    card |= {name: run.config.get(name) for name in KEPT} | {"steps": int(steps)} | facts
+    write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    return path.with_suffix(".json")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,8 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     card = json.loads((folder / "weights" / "srgan-x4-gan.json").read_text())
     assert done.stdout.splitlines()[-1] == str(folder / "weights" / "srgan-x4-gan.json")
     network = open_weights(folder / "weights" / card["file"])
+    lr = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(network(lr), run.generator("gan")(lr), atol=2e-3, rtol=0)
     table = evaluate({"it": network}, find_pictures(folder / "pictures"), 4)
     assert card["scores"]["pictures"]["psnr_y"] == pytest.approx(table["psnr_y"].mean(), abs=1e-4)
     assert card["scores"]["pictures"]["lpips_squeeze"] == pytest.approx(table["lpips_squeeze"].mean(), abs=1e-4)

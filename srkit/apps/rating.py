@@ -29,7 +29,7 @@ class Study:
         if not any(method == REFERENCE for _, method in crops):
             raise SrkitError(f"the study has no hidden reference: add each image's true crop as method {REFERENCE}.")
         self.crops, self.rater = dict(crops), rater
-        self.log = CsvLog(path, COLUMNS, words=COLUMNS[:3], kind="table of votes")
+        self.log = vote_log(path)
         order = np.random.default_rng([seed, *rater.encode()]).permutation(len(crops))
         self.order = [list(crops)[place] for place in order]
         self.log.rewrite(lambda votes: votes)  # without a line that was cut off
@@ -80,6 +80,11 @@ class Study:
             button.on_click(rate)
         show()
         return ipywidgets.VBox([crop, said, ipywidgets.HBox(buttons), bar])
+
+
+def vote_log(path: Path | str) -> CsvLog:
+    """The CSV file of votes, to read or to add to."""
+    return CsvLog(path, COLUMNS, words=COLUMNS[:3], kind="table of votes")
 
 
 def opinions(votes: pd.DataFrame) -> pd.DataFrame:

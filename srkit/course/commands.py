@@ -1,41 +1,71 @@
-"""What the commands doctor, course and kaggle do; see srkit.commands."""
+"""What the commands doctor, course and kaggle do."""
 
+import ast
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Literal
 
+from srkit.cli_base import COURSE, Data, NewRuns, Only, Profile, Seed, System, argument, command, option, optional
 from srkit.files import SrkitError
 
+if TYPE_CHECKING:
+    from srkit.course.runner import Done
 
-def doctor(options: SimpleNamespace) -> int:
-    from srkit.course.doctor import FAIL, doctor
+TEACHING = "Editions and grades"
 
-    rows = doctor()
+
+@command(COURSE)
+def doctor() -> int:
+    """Is this machine ready? OK, WARN or FAIL a line, and what to do."""
+    from srkit.course import doctor
+
+    rows = doctor.doctor()
     for row in rows.itertuples():
         print(f"{row.state:4}  {row.check:15} {row.found}")
         if row.do:
             print(f"{'':22}-> {row.do}")
-    return int((rows["state"] == FAIL).any())
+    return int((rows["state"] == doctor.FAIL).any())
 
 
-def course(options: SimpleNamespace) -> int | None:
-    if options.action == "grade":
-        return _grade(options)
-    if options.action == "build":
-        return _build(options)
-    from srkit.course.runner import run_course
+@command(COURSE)
+def course(
+    action: argument(Literal["run", "build", "grade"], "[run|build|grade]", "run the notebooks, or see below") = "run",
+    submissions: argument(Path | None, "DIR", "of grade: a folder of submissions") = None,
+    profile: Profile = "smoke",
+    recipe: System = "srgan",
+    data: Data = "starter",
+    seed: Seed = 0,
+    only: Only = None,
+    runs: NewRuns = None,
+    figures: optional(Path, "DIR", "where figures go (default: figures/)") = None,
+    set: optional(list[str], "NAME=VALUE", "one more parameter of the notebooks; repeatable") = None,
+    edition: option(Literal["student", "solution", "teacher"], None, "of build", TEACHING) = ("student"),
+    out: optional(Path, "DIR", "of build: where the edition goes", TEACHING) = None,
+    csv: optional(Path, "FILE", "of grade: points by exercise", TEACHING) = None,
+) -> None:
+    """Run the notebooks in order and check what they made; build an edition of them; grade submissions."""
+    if action == "grade":
+        from srkit.course.grading import grade
 
-    file, colon, name = options.recipe.rpartition(":")
-    recipe = f"{Path(file).resolve()}:{name}" if colon and Path(file).is_file() else options.recipe
-    done = run_course(
-        options.profile,
-        recipe,
-        options.data,
-        options.seed,
-        _only(options),
-        options.runs,
-        options.figures,
-        settings=dict(_setting(text) for text in options.set or ()),
-    )
+        if not submissions:
+            raise SrkitError("where are the submissions? Name their folder: srkit course grade FOLDER.")
+        print(grade(submissions, csv).to_string(index=False))
+    elif action == "build":
+        from srkit.course.editions import build
+
+        if not out:
+            raise SrkitError("where does the edition go? Name a folder with --out.")
+        print(*build(edition, out), sep="\n")
+    else:
+        from srkit.course.runner import run_course
+
+        file, colon, name = recipe.rpartition(":")
+        recipe = f"{Path(file).resolve()}:{name}" if colon and Path(file).is_file() else recipe
+        more = dict(map(_setting, set or ()))
+        _tell(run_course(profile, recipe, data, seed, _named(only), runs, figures, settings=more))
+
+
+def _tell(done: list["Done"]) -> None:
+    """What a run of the course took and made, and where to look next."""
     print(f"\n{'notebook':20} {'seconds':>8} {'peak MB':>8} {'files':>6}")
     for each in done:
         print(f"{each.notebook:20} {each.seconds:8.0f} {each.peak_mb:8.0f} {len(each.files):6}")
@@ -49,27 +79,7 @@ def course(options: SimpleNamespace) -> int | None:
     print("  by hand    make lab, and start with 00_start_here")
 
 
-def _build(options: SimpleNamespace) -> None:
-    from srkit.course.editions import build
-
-    if not options.out:
-        raise SrkitError("where does the edition go? Name a folder with --out.")
-    print(*build(options.edition, options.out), sep="\n")
-
-
-def _grade(options: SimpleNamespace) -> int:
-    from srkit.course.grading import grade
-
-    if not options.submissions:
-        raise SrkitError("where are the submissions? Name their folder: srkit course grade FOLDER.")
-    table = grade(options.submissions, options.csv)
-    print(table.to_string(index=False))
-    return 0
-
-
 def _setting(text: str) -> tuple[str, object]:
-    import ast
-
     name, equals, value = text.partition("=")
     if not equals:
         raise SrkitError(f"--set wants NAME=VALUE, and got {text!r}.")
@@ -79,23 +89,33 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def kaggle(options: SimpleNamespace) -> None:
+@command(COURSE)
+def kaggle(
+    what: argument(Literal["build", "push", "badges"], "build|push|badges"),
+    out: option(Path, "DIR", "where the kernels go") = Path("build/kaggle"),
+    user: optional(str, "NAME", "your name on Kaggle") = None,
+    profile: Profile = "gpu",
+    recipe: System = "srgan",
+    data: option(str, "D", "a named set, or kaggle:OWNER/SLUG") = "starter",
+    only: Only = None,
+    wheel: option(bool, None, "build srkit's wheel too, which every kernel has attached") = True,
+    previous: optional(str, "OWNER/KERNEL", "attach its output, for 05 to go on from") = None,
+) -> None:
+    """The notebooks as Kaggle kernels: build, push; badges."""
     from srkit.course.kaggle import build, push, write_badges
 
-    if options.what == "badges":
+    if what == "badges":
         print(*write_badges() or ["every notebook has its badges"], sep="\n")
-    elif options.what == "push":
-        print(*push(options.out), sep="\n")
+    elif what == "push":
+        print(*push(out), sep="\n")
     else:
-        if not options.user:
+        if not user:
             raise SrkitError("whose kernels are they? Give your name on Kaggle with --user.")
-        names = ("user", "profile", "recipe", "data", "wheel", "previous")
-        named = {name: getattr(options, name) for name in names}
-        print(*build(options.out, **named, only=_only(options)), sep="\n")
-        print(f"Next: srkit kaggle push --out {options.out}, or `kaggle kernels push -p` with one of these folders.")
+        print(*build(out, user, profile, recipe, data, _named(only), wheel, previous), sep="\n")
+        print(f"Next: srkit kaggle push --out {out}, or `kaggle kernels push -p` with one of these folders.")
 
 
-def _only(options: SimpleNamespace) -> str | None:
-    if options.only is not None and not options.only.strip(" ,"):
-        raise SrkitError(f"--only {options.only!r} names no notebook: write it as --only 03,05, or leave it out.")
-    return options.only
+def _named(only: str | None) -> str | None:
+    if only is not None and not only.strip(" ,"):
+        raise SrkitError(f"--only {only!r} names no notebook: write it as --only 03,05, or leave it out.")
+    return only

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-EDITIONS = {
-    "student": "exercises are stubs, and nothing gives their solution away",
-    "solution": "the stubs, and below each its solution, folded",
-    "teacher": "solved, with points, minutes and what the checks look for",
-}
+EDITIONS = ("student", "solution", "teacher")
 COST = re.compile(r"\*\*(\w+)\.\*\* \*\((\d+) points?, about (\d+) minutes?\)\*")  # of an exercise, above its text
 
 
@@ -39,9 +35,10 @@ class Assigned:
 def build(edition: str, out: Path | str, notebooks: Path | str | None = None) -> list[Path]:
     """Write an edition of the notebooks in `notebooks` (default: the project's) into the folder `out`.
 
-    edition: "student", "solution" or "teacher". Cells bear nbgrader's metadata, so that a course of nbgrader can take
-    the student edition in. Raises SrkitError for another word, for the folder of the source itself, and where nbgrader
-    is not installed.
+    edition: "student", whose exercises are stubs; "solution", the stubs, and below each its solution, folded; or
+    "teacher", solved, with points, minutes and what the checks look for. Cells bear nbgrader's metadata, so that a
+    course of nbgrader can take the student edition in. Raises SrkitError for another word, for the folder of the source
+    itself, and where nbgrader is not installed.
     """
     if edition not in EDITIONS:
         raise SrkitError(f"there is no edition {edition!r}: choose one of {', '.join(EDITIONS)}.")
@@ -53,8 +50,8 @@ def build(edition: str, out: Path | str, notebooks: Path | str | None = None) ->
         if target == chapter.path:
             raise SrkitError(f"{out} holds the source of the editions: choose another folder with --out.")
         source = nbformat.read(chapter.path, as_version=4)
-        with replacing(target) as beside:
-            nbformat.write(_teacher(source) if edition == "teacher" else _stubs(source, edition == "solution"), beside)
+        notebook = _teacher(source) if edition == "teacher" else _stubs(source, edition == "solution")
+        write_text(target, nbformat.writes(notebook) + "\n")
         written.append(target)
     return written
 

@@ -12,7 +12,7 @@ from srkit.course.editions import assigned
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
 from srkit.course.runner import own_kernel
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +68,7 @@ def grade(
         rows += [(student, name, *row) for row in _grade_one(newest, source, cell_seconds, seconds)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     if csv:
-        with replacing(csv) as beside:
-            table.to_csv(beside, index=False)
+        write_text(csv, table.to_csv(index=False))
     return table
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from srkit import __version__
-from srkit.course.notebooks import chapters, choose, plain_path, read_chapter, recipe_names
+from srkit.course.notebooks import chapters, choose, plain_path, read_chapter, recipe_for
 from srkit.data.download import kaggle
 from srkit.data.registry import find_data
 from srkit.files import SrkitError, expanded, write_text
@@ -103,7 +103,6 @@ def build(
     from papermill.parameterize import parameterize_notebook
 
     find_profile(profile)
-    one = recipe_names(recipe)[-1]
     if Path(data).is_dir():
         raise SrkitError(
             f"{data} is a folder of this machine: make it a data set of Kaggle, and give kaggle:OWNER/SLUG."
@@ -113,9 +112,10 @@ def build(
         raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
     attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"]
     fetched = FETCH.format(data=data) if source.archives or source.parts else ""
+    chosen = [(chapter, recipe_for(chapter, recipe)) for chapter in choose(chapters(), only)]
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
-    for chapter in choose(chapters(), only):
-        given = {"PROFILE": profile, "DATA": data, "RECIPE": recipe if chapter.number in ("05", "06") else one}
+    for chapter, its_recipe in chosen:
+        given = {"PROFILE": profile, "DATA": data, "RECIPE": its_recipe}
         given |= {"MAX_MINUTES": 500.0, "RESUME_FROM": previous or ""}  # a session is cut after 9 hours
         given = {name: value for name, value in given.items() if name in chapter.parameters}
         notebook = parameterize_notebook(load_notebook_node(plain_path(chapter.path)), given)

@@ -21,6 +21,12 @@ def recipe_names(recipe: str) -> list[str]:
     return [recipe]
 
 
+def recipe_for(chapter: "Chapter", recipe: str) -> str:
+    """The RECIPE that a notebook is given: of "all", the course's own where it is on a single system."""
+    names = recipe_names(recipe)
+    return recipe if chapter.number in ("05", "06") else names[-1]
+
+
 def environment(profile: str, seed: int) -> str:
     """One line for the top of a notebook: device, versions, profile, seed. From here on figures have srkit's style."""
     import platform

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_names
+from srkit.course.notebooks import Chapter, chapters, check_parameters, choose, plain_path, recipe_for
 from srkit.files import SrkitError, expanded, writable
 from srkit.paths import home
 from srkit.progress import Progress
@@ -51,32 +51,23 @@ def run_course(
 
     settings = settings or {}
     find_profile(profile)
-    one = recipe_names(recipe)[-1]  # of all, what a notebook on a single system takes
     chosen = choose(chapters(notebooks), only)
-    folders = [name != "starter" and expanded(name) for name in several(data)]
-    names = [str(at.resolve()) if at and at.is_dir() else name for at, name in zip(folders, several(data), strict=True)]
-    data = "+".join(names)
+    data = "+".join(map(_whole, several(data)))
     find_photographs(data)
     runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
-    executed = writable(runs / f"course-{profile}", "choose another folder with --runs")
-    drawn = writable(figures / profile, "choose another folder with --figures")
-
-    given = {
-        "PROFILE": profile,
-        "RECIPE": recipe,
-        "DATA": data,
-        "SEED": seed,
-        "RUNS": str(runs),
-        "FIGURES": str(figures),
-    }
+    given = {"PROFILE": profile, "DATA": data, "SEED": seed, "RUNS": str(runs), "FIGURES": str(figures)}
     unknown = set(settings) - {name for chapter in chosen for name in chapter.parameters}
     if unknown:
         known = ", ".join(sorted({name for chapter in chosen for name in chapter.parameters}))
         raise SrkitError(f"No notebook has a parameter {', '.join(sorted(unknown))}: they know {known}.")
-    given = {c.name: given | {"RECIPE": recipe if c.number in ("05", "06") else one} for c in chosen}
-    taken = {c.name: given[c.name] | {k: v for k, v in settings.items() if k in c.parameters} for c in chosen}
+    taken = {}
     for chapter in chosen:
+        own = {name: value for name, value in settings.items() if name in chapter.parameters}
+        taken[chapter.name] = given | {"RECIPE": recipe_for(chapter, recipe)} | own
         check_parameters(chapter, taken[chapter.name])
+    executed = writable(runs / f"course-{profile}", "choose another folder with --runs")
+    drawn = writable(figures / profile, "choose another folder with --figures")
+    for chapter in chosen:
         (executed / chapter.path.name).unlink(missing_ok=True)
 
     done = []
@@ -85,6 +76,12 @@ def run_course(
             copy = executed / chapter.path.name
             done.append(_run(chapter, taken[chapter.name], copy, drawn, lambda name=chapter.name: bar.update(1, name)))
     return done
+
+
+def _whole(name: str) -> str:
+    """A data set's name as it is, and a folder's from the root: a notebook's own folder is another."""
+    folder = expanded(name)
+    return str(folder.resolve()) if name != "starter" and folder.is_dir() else name
 
 
 def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends: Callable[[], None]) -> Done:

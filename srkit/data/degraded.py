@@ -21,25 +21,20 @@ def write_degraded(
     degradation: Callable[[Tensor, int, int], Tensor],
     scale: int = 4,
     seed: int = 0,
-    size: int | None = None,
 ) -> Path:
     """Write HR/NAME.png and LR/NAME.png of each photograph, and manifest.json, into a new folder; returns the folder.
 
-    size: most rows and columns of HR, of which the middle is taken. Photograph number n, from 0, is degraded with seed
-    + n, so the files are the same wherever they are made. `srkit evaluate --images FOLDER` takes the pairs.
-    Raises SrkitError where the folder holds pictures already.
+    Photograph number n, from 0, is degraded with seed + n, so the files are the same wherever they are made.
+    `srkit evaluate --images FOLDER` takes the pairs. Raises SrkitError where the folder holds pictures already.
     """
     folder, made = Path(folder), {}
     if find_pictures(folder):
         raise SrkitError(f"{folder} holds pictures already: name a new folder, or empty this one.")
     with Progress(len(photographs), "degrading") as bar:
         for number, path in enumerate(photographs):
-            image = read_image(path)
-            height, width = (min(side, size or side) for side in image.shape[:2])
-            top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-            hr = crop_to_multiple(image[top : top + height, left : left + width], scale)
+            hr = crop_to_multiple(read_image(path), scale)
             name = path.stem if path.stem not in made else f"{path.stem}-{number}"
-            made[name] = {"photograph": path.name, "seed": seed + number, "top": top, "left": left}
+            made[name] = {"photograph": path.name, "seed": seed + number}
             for kind, picture in (("HR", hr), ("LR", degrade(hr, scale, degradation, seed + number))):
                 write_image(folder / kind / f"{name}.png", picture)
             bar.update(1)

@@ -25,23 +25,24 @@ from srkit.images import SUFFIXES, read_image
 from srkit.paths import data_folder
 from srkit.progress import Progress
 
-SLOWEST = 64_000  # bytes that must come within the time that a host is waited for
+PATIENCE = 60  # seconds that a host is waited for
+SLOWEST = 64_000  # bytes that must come in them
 TOKEN = (
     "Kaggle asks for a token: make one at https://www.kaggle.com/settings/api, save it as ~/.kaggle/access_token "
     "(or set KAGGLE_API_TOKEN), and type the command again."
 )
 
 
-def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -> Path | None:
+def fetch(data: str | Named, keep_archive: bool = False) -> Path | None:
     """Fetch a named set into the data folder, or find it on this machine; returns its folder.
 
     The folder appears when all is well, with a manifest.json: size and checksum of each picture, and what was left out
-    since it does not open. Two processes that ask at once wait for each other. patience: seconds that a host is waited
-    for. None is returned for a set that has only parts. Raises SrkitError, and a stopped download is gone on with.
+    since it does not open. Two processes that ask at once wait for each other. None is returned for a set that has only
+    parts. Raises SrkitError, and a stopped download is gone on with.
     """
     named = data if isinstance(data, Named) else find_data(data)
     for part in named.parts:
-        fetch(part, keep_archive, patience)
+        fetch(part, keep_archive)
     if not (named.archives or named.kaggle):
         return None
     place = data_folder()
@@ -50,7 +51,7 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
         with locked(place / named.name, waiting=f"another process is fetching {named.name}: waiting for it"):
             archives.mkdir(parents=True, exist_ok=True)
             folder = locate(data if isinstance(data, str) else place / named.name)
-            folder = folder or _prepare(named, place / named.name, archives, patience)
+            folder = folder or _prepare(named, place / named.name, archives)
             if not keep_archive:
                 shutil.rmtree(archives)
     except OSError as error:
@@ -58,7 +59,7 @@ def fetch(data: str | Named, keep_archive: bool = False, patience: float = 60) -
     return folder
 
 
-def _prepare(named: Named, folder: Path, archives: Path, patience: float) -> Path:
+def _prepare(named: Named, folder: Path, archives: Path) -> Path:
     """Build the folder beside its place from archives that are fetched, and move it there whole."""
     beside = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(beside, ignore_errors=True)
@@ -67,7 +68,7 @@ def _prepare(named: Named, folder: Path, archives: Path, patience: float) -> Pat
         kaggle("datasets", "download", named.kaggle, "-p", str(archives))
         found = [(path, "", "") for path in sorted(archives.iterdir())]
     else:
-        found = [(download(each, archives, patience), each.into, each.only) for each in named.archives]
+        found = [(download(each, archives), each.into, each.only) for each in named.archives]
     for path, into, only in found:
         unpack(path, beside / into, only)
     _write_manifest(beside, named)
@@ -75,7 +76,7 @@ def _prepare(named: Named, folder: Path, archives: Path, patience: float) -> Pat
     return folder
 
 
-def download(archive: Archive, folder: Path, patience: float) -> Path:
+def download(archive: Archive, folder: Path) -> Path:
     """Fetch one file from the first address that gives it, checked against its MD5 where that is known."""
     import pooch
 
@@ -83,7 +84,7 @@ def download(archive: Archive, folder: Path, patience: float) -> Path:
     problems, urls = {}, list(archive.urls)
     for url in urls:
         host = urllib.request.urlparse(url).netloc
-        get = partial(_get, part=folder / f"{archive.name}.part", archive=archive, patience=patience)
+        get = partial(_get, part=folder / f"{archive.name}.part", archive=archive)
         try:
             known = archive.md5 and f"md5:{archive.md5}"
             return Path(pooch.retrieve(url, known, archive.name, folder, downloader=get))
@@ -98,12 +99,12 @@ def download(archive: Archive, folder: Path, patience: float) -> Path:
     raise SrkitError(f"{archive.name} did not come ({said}): try later, or put the file into {folder} yourself.")
 
 
-def _get(url: str, output: str, _: object, part: Path, archive: Archive, patience: float) -> None:
+def _get(url: str, output: str, _: object, part: Path, archive: Archive) -> None:
     """Download `url` to `output` by way of `part`, which a later call goes on with if the MD5 can tell that it fits."""
     have = part.stat().st_size if part.exists() and archive.md5 else 0
     headers = {"User-Agent": "srkit"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=patience)
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing is left to come: what is here is of another file
             part.unlink(missing_ok=True)
@@ -123,9 +124,9 @@ def _get(url: str, output: str, _: object, part: Path, archive: Archive, patienc
                 file.write(chunk)
                 have, came = have + len(chunk), came + len(chunk)
                 bar.update(have // mega - bar.done)
-                if time.monotonic() - since > patience:
+                if time.monotonic() - since > PATIENCE:
                     if came < SLOWEST:
-                        raise TimeoutError(f"only {came} bytes came in {patience:g} s")
+                        raise TimeoutError(f"only {came} bytes came in {PATIENCE:g} s")
                     since, came = time.monotonic(), 0
     if have < total:
         raise OSError(f"the connection was cut after {have} of {total} bytes")

@@ -105,12 +105,15 @@ def find_images(
     """HR pictures to score methods on, by name or from folders, and the LR file of each where pairs are given.
 
     Of a set that is divided by the names of its folders, those are the ones to test on, or else to validate on.
+    Raises SrkitError where there are none.
     """
     images, lr = [], {}
     for name in several(data):
         split, pairs_of = _divided(name, scale)
         images += split["test"] or split["valid"] or [*split["train"], *split[""]]
         lr |= pairs_of
+    if not images:
+        raise SrkitError(f"{_name(several(data))} holds no pictures to score on: give the folder of the HR images.")
     return images, lr
 
 

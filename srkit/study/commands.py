@@ -1,46 +1,60 @@
-"""What the command study does; see srkit.commands."""
+"""What `srkit study` does."""
 
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Literal
 
+from srkit.cli_base import NETWORKS, Device, NewRuns, argument, command, optional
 from srkit.files import SrkitError
 
 
-def study(options: SimpleNamespace) -> int:
+@command(NETWORKS)
+def study(
+    action: argument(Literal["run", "status", "figures"], "run|status|figures"),
+    file: argument(Path, "FILE", "a study's file, as studies/systems.toml"),
+    workers: optional(int, "N", "processes (default: one a core, or a GPU)", min=1) = None,
+    part: optional(str, "K/N", "one share of the runs; copy the folders together") = "1/1",
+    slurm: optional(str, "OPTIONS", "partition=gpu,time=8:00:00: an array of jobs") = None,
+    device: Device = None,
+    runs: NewRuns = None,
+    figures: optional(Path, "DIR", "default: figures/STUDY") = None,
+    one: optional(str, "RUN", hidden=True) = None,  # what a worker process is started for
+) -> int:
+    """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
     from srkit.study.report import redraw
     from srkit.study.work import submit_study, work_on
 
-    file, runs = options.file, options.runs
-    if options.one:
-        return work_on(file, options.one, runs, options.device)
-    if options.action == "status":
+    if one:
+        return work_on(file, one, runs, device)
+    if action == "status":
         return _status(file, runs)
-    if options.action == "figures":
-        print(*redraw(file, options.figures), sep="\n")
+    if action == "figures":
+        print(*redraw(file, figures), sep="\n")
         return 0
-    if options.slurm is not None:
-        jobs = submit_study(file, options.slurm, runs)
+    if slurm is not None:
+        jobs = submit_study(file, slurm, runs)
         names = ", ".join(job.job_id for job in jobs)
         print(f"{len(jobs)} jobs: {names}; srkit study status {file} tells how it goes.")
         return 0
-    return _run(options)
+    return _run(file, workers, part, device, runs, figures)
 
 
-def _run(options: SimpleNamespace) -> int:
+def _run(
+    file: Path, workers: int | None, part: str, device: str | None, runs: Path | None, figures: Path | None
+) -> int:
     """Do what is missing, draw what is there, name what failed."""
     from srkit.study.reader import read_study
     from srkit.study.report import report
     from srkit.study.work import run_study
 
-    part = re.fullmatch(r"(\d+)/(\d+)", options.part or "1/1")
-    if not part:
-        raise SrkitError(f"--part {options.part} is not understood: write K/N, as 1/3.")
-    failed = run_study(options.file, options.workers, tuple(map(int, part.groups())), options.device, options.runs)
+    share = re.fullmatch(r"(\d+)/(\d+)", part)
+    if not share:
+        raise SrkitError(f"--part {part} is not understood: write K/N, as 1/3.")
+    failed = run_study(file, workers, tuple(map(int, share.groups())), device, runs)
     try:
-        if read_study(options.file).tests:
-            paths = report(options.file, options.runs, options.figures)
+        if read_study(file).tests:
+            paths = report(file, runs, figures)
             print(f"{len(paths)} files, tables, figures and pages: {paths[0].parent}")
     finally:
         for name, reason in failed.items():

@@ -1,6 +1,5 @@
 """The folder of a chapter: main.tex is its writer's; generated/, figures/ and references.bib are made."""
 
-import hashlib
 import json
 import re
 import tomllib
@@ -15,7 +14,7 @@ from srkit import __version__
 from srkit.apps.rating import opinions
 from srkit.data.audit import report
 from srkit.data.registry import NAMED
-from srkit.files import replacing
+from srkit.files import digest, write_text
 from srkit.paths import home
 from srkit.profiles import PROFILES
 from srkit.study.record import Record
@@ -85,8 +84,7 @@ def write_chapter(
     said["report"] = dict(everything["report"])
     paths[out / "srkit-thesis.json"] = json.dumps(said | {"numbers": writer.numbers}, indent=1) + "\n"
     for path, text in paths.items():
-        with replacing(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_text(path, text)
     made = [figure["path"] for each in drawn.values() for figure in each.values()]
     return [*paths, *made, *(draw_slides(records, out / "slides", writer.words) if slides else [])], warned
 
@@ -166,11 +164,7 @@ def _inputs(what: Sequence[str], records: Sequence[Record], out: Path) -> dict[s
     folders = [*(record.folder for record in records), *(Path(word) for word in what if Path(word).is_dir())]
     kinds = (".json", ".csv", ".safetensors")
     return {
-        _name(folder, out): {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.glob("*"))
-            if path.suffix in kinds
-        }
+        _name(folder, out): {path.name: digest(path) for path in sorted(folder.glob("*")) if path.suffix in kinds}
         for folder in folders
     }
 

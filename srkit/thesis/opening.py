@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from srkit import losses
+from srkit.apps.rating import vote_log
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate, places
 from srkit.files import SrkitError
@@ -86,10 +87,7 @@ def _check_scores(scores: pd.DataFrame) -> None:
 
 def read_votes(path: Path) -> pd.DataFrame:
     """The votes that notebook 06's rating page wrote. SrkitError where there are none, or nobody gave them."""
-    try:
-        votes = pd.read_csv(path, dtype=str).astype({"score": int})[["rater", "image", "method", "score"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise SrkitError(f"{path} holds no votes ({error}): name the file that the rating page wrote.") from error
+    votes = vote_log(path).read()
     if votes.empty or votes["rater"].str.startswith("synthetic").any():
         raise SrkitError(
             f"{path} holds synthetic votes or none, which is nobody's opinion: ask people, or leave it out."

@@ -177,9 +177,10 @@ def test_a_wrong_file_is_refused_and_the_mirrors_right_one_taken(host):
         ("huge", "needs 2000000.0 GB .* make room, or name another disk by SRKIT_DATA"),
     ],
 )
-def test_a_host_that_cannot_be_coped_with_ends_in_one_sentence_and_no_folder(host, places, way, words):
+def test_a_host_that_cannot_be_coped_with_ends_in_one_sentence_and_no_folder(host, places, way, words, monkeypatch):
+    monkeypatch.setattr(download, "PATIENCE", 0.5)
     with pytest.raises(SrkitError, match=words) as error:
-        download.fetch(record(host, way), patience=0.5)
+        download.fetch(record(host, way))
     assert "set.zip" in str(error.value)
     assert "\n" not in str(error.value)
     assert not (places / "data" / "made").exists()
