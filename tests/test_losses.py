@@ -344,6 +344,37 @@ def test_lpips_as_a_loss_looks_at_other_rows_and_columns_each_time():
     assert all(min(abs(value - view) for view in views) < 1e-5 for value in seen)
 
 
+def test_lpips_as_a_loss_rolls_sr_and_hr_together_by_less_than_its_shift(monkeypatch):
+    given = {}
+    judge = lambda sr, hr, normalize: given.update(sr=sr, hr=hr, normalize=normalize) or (sr - hr).flatten(1).mean(1)  # noqa: E731
+    monkeypatch.setattr(LPIPS, "ready", lambda loss, device: judge)
+    sr, hr = torch.rand(2, 2, 3, 5, 7)
+    rolls = [(down, right) for down in range(3) for right in range(3)]
+    seen = set()
+    for _ in range(99):
+        assert float(LPIPS(shift=3)(sr, hr)) == pytest.approx(float((sr - hr).mean()), abs=1e-6)
+        seen |= {roll for roll in rolls if torch.equal(given["sr"], sr.roll(roll, (2, 3)))}
+        assert any(torch.equal(given["hr"], hr.roll(roll, (2, 3))) for roll in seen)
+    assert seen == {*rolls}
+    assert given["normalize"] is True
+    LPIPS()(sr, hr)
+    assert torch.equal(given["sr"], sr)
+
+
+def test_what_a_loss_is_by_default_is_the_papers():
+    assert (Wasserstein().penalty, Wasserstein().critic_steps) == (10, 5)
+    assert (Perceptual().network, Perceptual().layer, Perceptual().activation) == ("vgg19", "conv5_4", True)
+    assert (Perceptual().distance, Perceptual().weights) == ("mse", "imagenet")
+    for loss in (Adversarial(), RelativisticAverage()):
+        assert (loss.penalty, loss.critic_steps) == (0, 1)
+    assert [RelativisticAverage().needs_real, Adversarial().needs_real, Wasserstein().needs_real] == [
+        True,
+        False,
+        False,
+    ]
+    assert (Checkerboard().period, Checkerboard().window, LPIPS().shift) == (4, 6, 1)
+
+
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (50, 31), (4, 9)])
 def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width):
     hr = torch.rand(2, 3, height, width)

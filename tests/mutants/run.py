@@ -9,17 +9,21 @@ of the file, so nothing on the disk changes. Stopped, it goes on where it was; a
 that were left are tried again when the tests changed.
 """
 
+import ast
 import gc
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import FrameType
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -55,27 +59,52 @@ def warm_up() -> None:
 
 
 class Tests:
-    """A pytest plugin: the quickest tests first, the slow ones not at all; what each costs is kept in a file."""
+    """A pytest plugin: the tests that call a function, the quickest first, and none that is slow.
 
-    def __init__(self, costs: Path, longest: float):
-        self.file, self.longest, self.measured = costs, longest, {}
-        self.costs = json.loads(costs.read_text()) if costs.exists() else {}
+    What each test costs in seconds of CPU, and the lines where the functions that it calls begin, are measured once and
+    kept in a file. A test that the file does not know is asked always.
+    """
+
+    def __init__(self, file: Path, longest: float = math.inf, function: range | None = None):
+        self.file, self.longest, self.function, self.calls = file, longest, function, set()
+        self.known = json.loads(file.read_text()) if file.exists() else {}
+        self.measured, self.shared = {}, set()
+
+    def chosen(self, name: str) -> bool:
+        cost, calls = self.known.get(name, (0.0, None))
+        return cost <= self.longest and (not self.function or calls is None or any(n in self.function for n in calls))
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        if self.costs:
-            cost = {item: self.costs.get(item.nodeid, 0.0) for item in items}
-            items[:] = sorted((item for item in items if cost[item] <= self.longest), key=cost.get)
+        cost = {item: self.known.get(item.nodeid, (0.0,))[0] for item in items if self.chosen(item.nodeid)}
+        items[:] = sorted(cost, key=cost.get)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        before = sum(os.times()[:4])
+        before, self.calls = sum(os.times()[:4]), set()
         done = yield
-        self.measured[item.nodeid] = round(sum(os.times()[:4]) - before, 3)
+        self.measured[item.nodeid] = round(sum(os.times()[:4]) - before, 3), self.calls
         return done
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+        done = yield
+        self.shared |= self.calls  # by fixtures, which several tests may look at
+        return done
+
+    def watch(self, module: str) -> None:
+        end = f"{module.replace('.', '/')}.py"
+
+        def called(frame: FrameType, event: str, what: object) -> None:
+            if frame.f_code.co_filename.endswith(end):
+                self.calls.add(frame.f_code.co_firstlineno)
+
+        threading.settrace(called)
+        sys.settrace(called)
+
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        if not self.costs and not exitstatus:
-            self.file.write_text(json.dumps(self.measured))
+        if not self.known and not exitstatus:
+            each = {name: (cost, sorted(calls | self.shared)) for name, (cost, calls) in self.measured.items()}
+            self.file.write_text(json.dumps(each))
 
 
 def tried(module: str, source: str, tests: list[str], plugin: Tests, limit: float) -> bool:
@@ -85,7 +114,7 @@ def tried(module: str, source: str, tests: list[str], plugin: Tests, limit: floa
         while time.monotonic() < end:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
-                return status != 0
+                return os.waitstatus_to_exitcode(status) not in (0, 5)  # 5: no test calls that function
             time.sleep(0.02)
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -102,6 +131,8 @@ def tried(module: str, source: str, tests: list[str], plugin: Tests, limit: floa
 
         SourceFileLoader.get_code = code
         gc.disable()
+        if not plugin.known:
+            plugin.watch(module)
         quick = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception"]
         os._exit(pytest.main(["-x", "-q", *quick, *tests], [plugin]))
     finally:
@@ -139,6 +170,17 @@ def change(source: str, mutated: str) -> str:
     return f"{old[max(0, start - 40) : start]}[{old[start:end]} ⇒ {new[start : len(new) - rest]}]{old[end:][:30]}"
 
 
+def function_at(source: str, line: int) -> range | None:
+    """The lines of the function or method that a line is in; None outside of all."""
+    tree = ast.parse(source)
+    bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+    for node in (node for body in bodies for node in body if isinstance(node, ast.FunctionDef)):
+        lines = range(min([node, *node.decorator_list], key=lambda part: part.lineno).lineno, node.end_lineno + 1)
+        if line in lines:
+            return lines
+    return None
+
+
 def fingerprint(paths: list[Path]) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
@@ -149,6 +191,7 @@ def session(room: str, source: str) -> Path:
     now = fingerprint([ROOT / "srkit" / f"{room}.py", HERE / "operators.py"])
     if not (file.exists() and mark.exists() and mark.read_text() == now):
         file.unlink(missing_ok=True)
+        file.with_suffix(".json").unlink(missing_ok=True)
         with use_db(file) as database:
             database.add_work_items(mutants(room, source))
         mark.write_text(now)
@@ -159,31 +202,31 @@ def run(room: str, tests: list[str], longest: float) -> None:
     """Try what was not tried yet, and what was left when the tests were others."""
     source, paths = (ROOT / "srkit" / f"{room}.py").read_text(), [ROOT / "tests" / name for name in tests]
     BUILD.mkdir(parents=True, exist_ok=True)
-    costs, state = BUILD / f"{room}.json", fingerprint(paths)
-
-    def seen(code: str, limit: float) -> bool:
-        return tried(f"srkit.{room}", code, [str(path) for path in paths], Tests(costs, longest), limit)
-
+    state, words = fingerprint(paths), [str(path) for path in paths]
     with use_db(session(room, source)) as database:
         done = dict(database.results)
         old = {job for job, result in done.items() if result.test_outcome == TestOutcome.SURVIVED}
         old = {job for job in old if done[job].output != state}
         items = [item for item in database.work_items if item.job_id in old or item.job_id not in done]
-        for _ in range(2 if items else 0):  # the first time with the slow tests, too
-            began = time.monotonic()
-            if seen(source, 3600):
+
+        def found(code: str, limit: float, *chosen: object) -> bool:
+            return tried(f"srkit.{room}", code, words, Tests(BUILD / f"{room}.json", *chosen), limit)
+
+        began = [time.monotonic()]
+        for chosen in [(), (longest,)] if items else []:  # the first measures all
+            if found(source, 3600, *chosen):
                 sys.exit(f"{room}: its tests fail without any change: see {BUILD / 'last.log'}")
+            began.append(time.monotonic())
+        limit = 20 + 5 * (began[-1] - began[-2]) if items else 0
         for number, item in enumerate(items, 1):
             spec = item.mutations[0]
             mutated = mutate_code(source, OPERATORS[spec.operator_name](), spec.occurrence)
-            if number == 1:
-                limit = 20 + 5 * (time.monotonic() - began)
-            found = seen(mutated, limit)
-            outcome = TestOutcome.KILLED if found else TestOutcome.SURVIVED
+            seen = found(mutated, limit, longest, function_at(source, spec.start_pos[0]))
+            outcome = TestOutcome.KILLED if seen else TestOutcome.SURVIVED
             line = change(source, mutated)
             database.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, state, outcome, line))
-            if not found or number % 50 == 0:
-                print(f"{room}: {number} of {len(items)}" + ("" if found else f": left, {line}"), flush=True)
+            if not seen or number % 50 == 0:
+                print(f"{room}: {number} of {len(items)}" + ("" if seen else f": left, {line}"), flush=True)
         summary(room, database)
 
 
