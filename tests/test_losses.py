@@ -207,6 +207,24 @@ def test_gradient_penalty_of_a_linear_critic_is_its_slope_away_from_one():
     torch.testing.assert_close(penalty, (weight.norm() - 1) ** 2)
 
 
+def test_the_penalty_is_taken_on_the_line_between_each_hr_and_its_sr_and_moves_neither():
+    hr, sr = torch.rand(2, 40, 3, 4, 4)
+    sr.requires_grad_()
+    points = []
+
+    def critic(image):
+        points.append(image.detach())
+        return image.square().flatten(1).sum(1)
+
+    gradient_penalty(critic, hr, sr).backward()
+    assert sr.grad is None
+    way = ((points[0] - sr) / (hr - sr)).detach().flatten(1)  # 0 at SR, 1 at HR
+    share = way.median(1, keepdim=True).values
+    torch.testing.assert_close(points[0].flatten(1), (sr + share.view(-1, 1, 1, 1) * (hr - sr)).detach().flatten(1))
+    assert 0 <= share.min() < 0.2 < 0.8 < share.max() <= 1
+    assert len(share.unique()) == 40
+
+
 def test_charbonnier_is_an_l1_that_is_smooth_at_zero():
     sr, hr = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.2, 0.0])
     by_hand = (0.001 + (0.09 + 1e-6) ** 0.5 + (1 + 1e-6) ** 0.5) / 3
@@ -254,8 +272,10 @@ def test_wasserstein_is_a_difference_of_means():
     real, fake = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [4.0]])
     assert float(Wasserstein().for_discriminator(real, fake)) == pytest.approx(0.25)
     assert float(Wasserstein().for_generator(fake)) == pytest.approx(-1.5)
-    with pytest.raises(SrkitError, match="penalty above 0"):
-        Wasserstein(penalty=0)
+    for wrong in ({"penalty": 0}, {"penalty": -1}, {"critic_steps": 0}):
+        with pytest.raises(SrkitError, match="penalty above 0"):
+            Wasserstein(**wrong)
+    assert Wasserstein(penalty=0.5, critic_steps=1).penalty == 0.5
 
 
 def test_gradient_penaltys_second_derivative_reaches_the_critic():
@@ -383,6 +403,20 @@ def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width)
     torch.testing.assert_close(Checkerboard()(hr + grid, hr), torch.tensor(0.3 / 16))
     torch.testing.assert_close(Checkerboard()(hr - 0.1, hr), torch.tensor(0.1))
     assert Checkerboard()(hr, hr) == 0
+
+
+@pytest.mark.parametrize(("period", "window"), [(4, 6), (2, 3), (1, 9), (3, 1)])
+def test_a_checkerboard_is_what_loops_over_windows_and_places_give(period, window):
+    sr, hr = torch.rand(2, 2, 3, 29, 32)
+    places = (sr - hr)[..., : 29 // period * period, : 32 // period * period]
+    size = min(window, 29 // period, 32 // period)
+    step, means = max(1, size // 2), []
+    for row, column in ((r, c) for r in range(period) for c in range(period)):
+        raster = places[..., row::period, column::period]
+        for top in range(0, raster.shape[-2] - size + 1, step):
+            for left in range(0, raster.shape[-1] - size + 1, step):
+                means.append(raster[..., top : top + size, left : left + size].mean((2, 3)).abs().mean())
+    torch.testing.assert_close(Checkerboard(period, window)(sr, hr), torch.stack(means).mean())
 
 
 def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():

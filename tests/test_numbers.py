@@ -16,7 +16,7 @@ from srkit.generator import SRResNet
 from srkit.high_order import crisp
 from srkit.losses import LPIPS, Adversarial, Checkerboard, Perceptual, Pixel, RelativisticAverage, Wasserstein
 from srkit.parts import options
-from srkit.profiles import Profile, fit
+from srkit.profiles import PROFILES, Profile, fit
 from srkit.recipes import RECIPES, Phase, Recipe
 from srkit.steps import Learner, learning_rate
 from srkit.training import Trainer, train
@@ -262,3 +262,25 @@ def test_each_number_of_a_loss_changes_it():
             each = [kind(**base | {field: value}) for value in pair or ()]
             answers = [float(loss(sr, hr) if kind.term != "adversarial" else loss.for_generator(sr)) for loss in each]
             assert len(set(answers)) == len(answers), (kind, field)
+
+
+def methods(recipe):
+    """A recipe's numbers as a paper's methods section would have them."""
+    head = f"x{recipe.scale}, {recipe.batch} crops of {recipe.crop}, {recipe.degradation!r}"
+    yield f"{head}, ema {recipe.ema:g}, sharpen {recipe.sharpen:g}"
+    for part in filter(None, (recipe.generator, recipe.discriminator)):
+        yield f"{part.func.__name__}({', '.join(f'{name}={value!r}' for name, value in part.keywords.items())})"
+    for phase in recipe.phases:
+        how = [f"{name} {value}" for name, value in vars(phase).items() if name not in ("name", "losses")]
+        yield f"{phase.name}: {', '.join(how)}"
+        yield from (f"    {weight:g} {loss!r}" for loss, weight in phase.losses.items())
+
+
+def test_recipes_and_profiles_have_the_numbers_that_are_written_down(project):
+    """numbers.txt says them as methods sections do: who changes a number changes it there, and says why."""
+    written = (project / "tests" / "numbers.txt").read_text()
+    said = [line for name, recipe in RECIPES.items() for line in (f"[{name}]", *methods(recipe))]
+    for name, profile in PROFILES.items():
+        numbers = {field: value for field, value in vars(profile).items() if field not in ("name", "about")}
+        said += [f"[{name}]", *(f"{field} {value}" for field, value in numbers.items() if value is not None)]
+    assert "\n".join(said) + "\n" == written
