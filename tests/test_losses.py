@@ -2,6 +2,7 @@
 
 import math
 import urllib.error
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -87,6 +88,8 @@ def test_vanilla_adversarial_loss_is_torchs_cross_entropy(scale):
         lambda: Perceptual(layer="conv5_5"),
         lambda: Perceptual(network="vgg16", layer="conv5_4"),
         lambda: Perceptual(weights="cifar"),
+        lambda: Perceptual(distance="psnr"),
+        lambda: LPIPS(weights="cifar"),
         lambda: Adversarial("lsq"),
     ],
 )
@@ -317,6 +320,13 @@ def test_every_content_loss_moves_sr_is_nothing_at_hr_and_leaves_its_network_alo
     assert all(p.grad is None and not p.requires_grad for p in network.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
     assert float(loss(hr, hr)) == pytest.approx(0.001 if loss == Pixel("charbonnier") else 0.0, abs=1e-6)
+
+
+def test_a_loss_is_a_key_of_its_phase_and_cannot_be_changed_there():
+    for loss in (Pixel(), Perceptual(), LPIPS(), Checkerboard(), Adversarial(), RelativisticAverage(), Wasserstein()):
+        assert {loss: 1.0}[type(loss)()] == 1.0
+        with pytest.raises(FrozenInstanceError):
+            loss.kind = loss.penalty = "other"
 
 
 ADVERSARIAL = [*map(Adversarial, ("vanilla", "least_squares", "hinge")), RelativisticAverage(), Wasserstein()]
