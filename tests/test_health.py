@@ -192,6 +192,7 @@ CASES = [  # what is seen in histories that differ from sound ones by this, and 
     (health.APART, False, APART | {"d_sr": newest(-0.5, 0.1, 1)}),
     (health.APART, False, APART | {"d_hr": newest(1.5, 0.99, 1)}),
     (health.APART, False, APART | {"d_sr": newest(0.1, count=6)}),
+    (health.APART, True, APART | {"d_sr": thin(*[0.1] * 7)}),
     (health.NO_SAY, True, FAINT | {"share_pixel": newest(0.02, 0.5)}),
     (health.NO_SAY, False, FAINT | {"share_pixel": newest(0.5, 0.02)}),
     (health.NO_SAY, True, FAINT | {"share_lpips": np.nan, "share_pixel": thin(*[0.02] * 7)}),
@@ -201,6 +202,7 @@ CASES = [  # what is seen in histories that differ from sound ones by this, and 
     (health.DRIFT, True, {"red": newest(10 / 255 + 8.6 * SWINGS, 0.0)}),  # 3 x 8.6 / sqrt(7) = 9.75
     (health.DRIFT, False, {"red": newest(10 / 255 + 9.0 * SWINGS, 0.0)}),  # 10.2
     (health.DRIFT, True, {"red": thin(*10 / 255 + 8.6 * SWINGS)}),
+    (health.DRIFT, False, {"red": thin(*10 / 255 + 9.0 * SWINGS)}),
     (health.STALLED, False, {"grad_norm": newest(1.0, np.inf)}),
     (health.STALLED, False, {"psnr_y": np.inf}),
     (health.FALLEN, True, {"phase": "psnr", "psnr_y": thin(29.6, 30.0, 29.49, 29.49, 29.49)}),
@@ -229,7 +231,7 @@ def test_a_phase_begins_with_too_few_lines_whatever_was_before():
     assert findings(begun) == {health.FEW: "1 of 7"}
 
 
-def test_gradients_explode_where_the_last_three_are_ten_times_those_before_the_last_four():
+def test_gradients_explode_where_the_last_three_are_ten_times_what_was_before_the_last_four():
     random, found = np.random.default_rng(0), []
     for lines in range(8, 40):
         norms = np.exp(2 * random.standard_normal(lines)) * np.r_[np.ones(lines - 4), np.full(4, 10)]
@@ -237,8 +239,7 @@ def test_gradients_explode_where_the_last_three_are_ten_times_those_before_the_l
         known = norms[np.isfinite(norms)]
         now, usual = np.median(known[-3:]), np.median(known[:-4])
         expected = {health.EXPLODED: f"norm {now:.3g}, {now / usual:.0f} times the usual"} if now > 10 * usual else {}
-        lines = pd.DataFrame({"phase": "psnr", "grad_norm": norms, "psnr_y": np.nan})
-        assert findings(lines) == expected
+        assert health._gradients(pd.DataFrame({"grad_norm": norms})) == expected
         found.append(bool(expected))
     assert 8 < sum(found) < 24
 
