@@ -13,12 +13,13 @@ python := $(root)/.venv/bin/python
 # As srkit itself sets it, where it is imported before torch.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup course test test-lowest lab app bench site
+.PHONY: help setup course test test-lowest mutants lab app bench site
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
 	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
 	@echo 'make test     install what is missing, check the style, run the tests and the notebooks in a temporary folder'
 	@echo 'make test-lowest   the same tests with exactly the lowest versions that pyproject.toml allows, in .venv-lowest'
+	@echo 'make mutants  does any test see a formula that is wrong? Hours; stopped, it goes on; ROOM=health takes one module'
 	@echo 'make lab      JupyterLab on the notebooks'
 	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
 	@echo 'make site     the course as a web site, in build/site, from the notebooks as make course ran them'
@@ -70,6 +71,12 @@ test-lowest: setup
 	PIP_FIND_LINKS=.venv-lowest/no-links .venv-lowest/bin/python -m pip install --disable-pip-version-check \
 	  -c .venv-lowest/lowest.txt -e '.[app,dev,export,kaggle,models]' && \
 	exec .venv-lowest/bin/python -m pytest $(PYTEST)
+
+# Not in CI. What may be left is in tests/mutants/left.toml, with the reasons.
+mutants: setup
+	@cd $(root) && { .venv/bin/python -c 'import cosmic_ray' 2>/dev/null || \
+	  PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[mutants]'; } && \
+	exec .venv/bin/python tests/mutants/run.py $(ROOM)
 
 lab: setup
 	@cd $(root) && exec .venv/bin/python -m jupyterlab notebooks

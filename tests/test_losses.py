@@ -2,6 +2,7 @@
 
 import math
 import urllib.error
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -87,6 +88,8 @@ def test_vanilla_adversarial_loss_is_torchs_cross_entropy(scale):
         lambda: Perceptual(layer="conv5_5"),
         lambda: Perceptual(network="vgg16", layer="conv5_4"),
         lambda: Perceptual(weights="cifar"),
+        lambda: Perceptual(distance="psnr"),
+        lambda: LPIPS(weights="cifar"),
         lambda: Adversarial("lsq"),
     ],
 )
@@ -207,6 +210,24 @@ def test_gradient_penalty_of_a_linear_critic_is_its_slope_away_from_one():
     torch.testing.assert_close(penalty, (weight.norm() - 1) ** 2)
 
 
+def test_the_penalty_is_taken_on_the_line_between_each_hr_and_its_sr_and_moves_neither():
+    hr, sr = torch.rand(2, 40, 3, 4, 4)
+    sr.requires_grad_()
+    points = []
+
+    def critic(image):
+        points.append(image.detach())
+        return image.square().flatten(1).sum(1)
+
+    gradient_penalty(critic, hr, sr).backward()
+    assert sr.grad is None
+    way = ((points[0] - sr) / (hr - sr)).detach().flatten(1)  # 0 at SR, 1 at HR
+    share = way.median(1, keepdim=True).values
+    torch.testing.assert_close(points[0].flatten(1), (sr + share.view(-1, 1, 1, 1) * (hr - sr)).detach().flatten(1))
+    assert 0 <= share.min() < 0.2 < 0.8 < share.max() <= 1
+    assert len(share.unique()) == 40
+
+
 def test_charbonnier_is_an_l1_that_is_smooth_at_zero():
     sr, hr = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.2, 0.0])
     by_hand = (0.001 + (0.09 + 1e-6) ** 0.5 + (1 + 1e-6) ** 0.5) / 3
@@ -254,8 +275,10 @@ def test_wasserstein_is_a_difference_of_means():
     real, fake = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [4.0]])
     assert float(Wasserstein().for_discriminator(real, fake)) == pytest.approx(0.25)
     assert float(Wasserstein().for_generator(fake)) == pytest.approx(-1.5)
-    with pytest.raises(SrkitError, match="penalty above 0"):
-        Wasserstein(penalty=0)
+    for wrong in ({"penalty": 0}, {"penalty": -1}, {"critic_steps": 0}):
+        with pytest.raises(SrkitError, match="penalty above 0"):
+            Wasserstein(**wrong)
+    assert Wasserstein(penalty=0.5, critic_steps=1).penalty == 0.5
 
 
 def test_gradient_penaltys_second_derivative_reaches_the_critic():
@@ -297,6 +320,13 @@ def test_every_content_loss_moves_sr_is_nothing_at_hr_and_leaves_its_network_alo
     assert all(p.grad is None and not p.requires_grad for p in network.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
     assert float(loss(hr, hr)) == pytest.approx(0.001 if loss == Pixel("charbonnier") else 0.0, abs=1e-6)
+
+
+def test_a_loss_is_a_key_of_its_phase_and_cannot_be_changed_there():
+    for loss in (Pixel(), Perceptual(), LPIPS(), Checkerboard(), Adversarial(), RelativisticAverage(), Wasserstein()):
+        assert {loss: 1.0}[type(loss)()] == 1.0
+        with pytest.raises(FrozenInstanceError):
+            loss.kind = loss.penalty = "other"
 
 
 ADVERSARIAL = [*map(Adversarial, ("vanilla", "least_squares", "hinge")), RelativisticAverage(), Wasserstein()]
@@ -344,6 +374,37 @@ def test_lpips_as_a_loss_looks_at_other_rows_and_columns_each_time():
     assert all(min(abs(value - view) for view in views) < 1e-5 for value in seen)
 
 
+def test_lpips_as_a_loss_rolls_sr_and_hr_together_by_less_than_its_shift(monkeypatch):
+    given = {}
+    judge = lambda sr, hr, normalize: given.update(sr=sr, hr=hr, normalize=normalize) or (sr - hr).flatten(1).mean(1)  # noqa: E731
+    monkeypatch.setattr(LPIPS, "ready", lambda loss, device: judge)
+    sr, hr = torch.rand(2, 2, 3, 5, 7)
+    rolls = [(down, right) for down in range(3) for right in range(3)]
+    seen = set()
+    for _ in range(99):
+        assert float(LPIPS(shift=3)(sr, hr)) == pytest.approx(float((sr - hr).mean()), abs=1e-6)
+        seen |= {roll for roll in rolls if torch.equal(given["sr"], sr.roll(roll, (2, 3)))}
+        assert any(torch.equal(given["hr"], hr.roll(roll, (2, 3))) for roll in seen)
+    assert seen == {*rolls}
+    assert given["normalize"] is True
+    LPIPS()(sr, hr)
+    assert torch.equal(given["sr"], sr)
+
+
+def test_what_a_loss_is_by_default_is_the_papers():
+    assert (Wasserstein().penalty, Wasserstein().critic_steps) == (10, 5)
+    assert (Perceptual().network, Perceptual().layer, Perceptual().activation) == ("vgg19", "conv5_4", True)
+    assert (Perceptual().distance, Perceptual().weights) == ("mse", "imagenet")
+    for loss in (Adversarial(), RelativisticAverage()):
+        assert (loss.penalty, loss.critic_steps) == (0, 1)
+    assert [RelativisticAverage().needs_real, Adversarial().needs_real, Wasserstein().needs_real] == [
+        True,
+        False,
+        False,
+    ]
+    assert (Checkerboard().period, Checkerboard().window, LPIPS().shift) == (4, 6, 1)
+
+
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (50, 31), (4, 9)])
 def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width):
     hr = torch.rand(2, 3, height, width)
@@ -352,6 +413,20 @@ def test_a_checkerboard_counts_in_full_and_an_even_error_as_it_is(height, width)
     torch.testing.assert_close(Checkerboard()(hr + grid, hr), torch.tensor(0.3 / 16))
     torch.testing.assert_close(Checkerboard()(hr - 0.1, hr), torch.tensor(0.1))
     assert Checkerboard()(hr, hr) == 0
+
+
+@pytest.mark.parametrize(("period", "window"), [(4, 6), (2, 3), (1, 9), (3, 1)])
+def test_a_checkerboard_is_what_loops_over_windows_and_places_give(period, window):
+    sr, hr = torch.rand(2, 2, 3, 29, 32)
+    places = (sr - hr)[..., : 29 // period * period, : 32 // period * period]
+    size = min(window, 29 // period, 32 // period)
+    step, means = max(1, size // 2), []
+    for row, column in ((r, c) for r in range(period) for c in range(period)):
+        raster = places[..., row::period, column::period]
+        for top in range(0, raster.shape[-2] - size + 1, step):
+            for left in range(0, raster.shape[-1] - size + 1, step):
+                means.append(raster[..., top : top + size, left : left + size].mean((2, 3)).abs().mean())
+    torch.testing.assert_close(Checkerboard(period, window)(sr, hr), torch.stack(means).mean())
 
 
 def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():
