@@ -153,7 +153,8 @@ def test_runs_and_writes_its_figures(path, course):
     broken = [o for c in cells_of(copy, "code") for o in c["outputs"] if o["output_type"] == "error"]
     assert not broken, f"{broken[0]['ename']}: {broken[0]['evalue']}"
     assert all(c["execution_count"] for c in cells_of(copy, "code") if "".join(c["source"]).strip())
-    shown = [c for c in cells_of(copy, "code") if re.search(r"\b(save_figure|write|diagram|control)\(", "".join(c["source"]))]
+    draws = re.compile(r"\b(save_figure|write|diagram|control)\(")
+    shown = [c for c in cells_of(copy, "code") if draws.search("".join(c["source"]))]
     unseen = [c for c in shown if not any("image/png" in o.get("data", {}) for o in c["outputs"])]
     assert ["".join(c["source"]) for c in unseen if "def write" not in "".join(c["source"])] == []
     empty = [
