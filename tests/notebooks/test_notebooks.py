@@ -92,6 +92,7 @@ def test_has_the_form_of_all_others(path):
     assert exercises == [str(n + 1) for n in range(len(exercises))]
     assert texts[-1].rpartition("\n")[2].startswith("**Next:** ")
     assert all(call in code for call in ("diagram(", "sentences("))
+    assert ("control(" in code) == ("01" <= path.stem[:2] <= "05")
     named = set(re.findall(r"\(\.\./docs/([\w/-]+\.md)\)", text))
     assert [name for name in named if not (NOTEBOOKS.parent / "docs" / name).exists()] == []
 
@@ -152,9 +153,10 @@ def test_runs_and_writes_its_figures(path, course):
     broken = [o for c in cells_of(copy, "code") for o in c["outputs"] if o["output_type"] == "error"]
     assert not broken, f"{broken[0]['ename']}: {broken[0]['evalue']}"
     assert all(c["execution_count"] for c in cells_of(copy, "code") if "".join(c["source"]).strip())
-    shown = [c for c in cells_of(copy, "code") if re.search(r"\b(save_figure|write|diagram)\(", "".join(c["source"]))]
+    draws = re.compile(r"\b(save_figure|write|diagram|control)\(")
+    shown = [c for c in cells_of(copy, "code") if draws.search("".join(c["source"]))]
     unseen = [c for c in shown if not any("image/png" in o.get("data", {}) for o in c["outputs"])]
-    assert ["".join(c["source"]) for c in unseen if "def " not in "".join(c["source"])] == []
+    assert ["".join(c["source"]) for c in unseen if "def write" not in "".join(c["source"])] == []
     empty = [
         f.name for f in read_chapter(path).files(place / "figures" / "smoke") if not f.is_file() or not f.stat().st_size
     ]
