@@ -69,6 +69,11 @@ class System:
         return self.run is not None and self.run.config["profile"] == "smoke"
 
     @property
+    def real(self) -> bool:
+        """Whether it learned from LR with the faults of real photographs, as `real_light` did."""
+        return self.name.startswith("real_light")
+
+    @property
     def psnr(self) -> Callable[[], nn.Module]:
         """Loads the network of the first phase."""
         return next(iter(self.phases.values()))
@@ -275,8 +280,7 @@ def shipped_systems(firsts: bool = True) -> list[System]:
     """The systems whose weights srkit ships, one a recipe and scale.
 
     A GAN recipe's first phase may be shipped under the name of the recipe that ends there, as srresnet_light is the
-    first phase of srgan_light: the one of the same generator and degradation. firsts: whether such a one stands in the
-    list by itself too.
+    first phase of srgan_light: the one of the same generator and degradation. firsts: whether it is listed too.
     """
     found: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     task = lambda card: str([card["recipe"][part] for part in ("generator", "degradation")])  # noqa: E731

@@ -89,6 +89,7 @@ class Playground:
         self.own: dict[str, np.ndarray] = {}
         self.shown: tuple[str, Sequence[int] | None] = "", None  # a photograph and the part of it in the slider
         self.system, self.said, self.quiet = None, "", False
+        self.turned = False  # to a system for real photographs, by an upload
         self.base, self.base_rows, self.pictures, self.scores = {}, {}, {}, pd.DataFrame()
         self.hr = self.lr = self.mix = None
         scales = dict.fromkeys(system.scale for system in systems)
@@ -110,7 +111,7 @@ class Playground:
         self.upload.observe(lambda change: self._receive(), "count")
         self.photo.observe(lambda change: self.quiet or self._turn_to(change["new"]), "value")
         self.scale.observe(lambda change: setattr(self.recipe, "options", self._offer()), "value")
-        self.recipe.observe(lambda change: self.refresh(), "value")
+        self.recipe.observe(lambda change: self.quiet or self.refresh(), "value")
         self.truth.observe(lambda change: self.quiet or self.refresh(), "value")
         self.alpha.observe(lambda change: self._answer(self._mix), "value")
         self.whole.on_click(lambda button: self.refresh())
@@ -220,9 +221,19 @@ class Playground:
         self.quiet = False
         self.photo.value = f"{name} (yours)"
 
+    def _prefer(self, real: bool) -> None:
+        """Turn to a system for real photographs, or to one for clean LR; the scale stays where it has one."""
+        fit = [system for system in self.systems if system.real == real]
+        if self.recipe.value.real != real and fit:
+            best = min(fit, key=lambda system: system.scale != self.scale.value)
+            self.scale.value, self.recipe.value = best.scale, best
+        self.turned = real
+
     def _turn_to(self, name: str) -> None:
         self.quiet = True
         self.truth.value = self.truth.disabled = name not in self.own
+        if name in self.own or self.turned:
+            self._prefer(real=name in self.own)
         self.quiet = False
         self.refresh()
 

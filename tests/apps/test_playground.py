@@ -171,6 +171,22 @@ def test_what_is_over_a_limit_or_no_picture_is_refused_in_words(content, size, w
         read_upload("x.png", content, size, Limits())
 
 
+def test_an_upload_turns_to_a_system_for_real_photographs_and_the_courses_pictures_turn_back(files, systems):
+    real = System("real_light_gan", 4, "real x4", "", {"psnr": lambda: network(4), "gan": lambda: network(5)})
+    play = Playground(files, [*systems, real])
+    play.scale.value = 2
+    picture = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    send(play, "mine.png", png(picture))
+    assert (play.system.label, play.scale.value) == ("real x4", 4)
+    np.testing.assert_array_equal(play.pictures["PSNR network"], srkit.upscale(picture, network(4)))
+    play.recipe.value = systems[0]
+    assert play.system.label == "both x4"
+    send(play, "other.png", png(picture))
+    assert play.system.label == "real x4"
+    play.photo.value = "second.png"
+    assert play.system.label == "both x4"
+
+
 def test_a_refused_upload_changes_nothing_but_the_words(files, systems):
     play = Playground(files, systems, Limits(upload_bytes=1000))
     before = dict(play.pictures)

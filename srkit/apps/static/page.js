@@ -188,9 +188,23 @@ function choose() {
   at.known.hidden = at.small.checked;
 }
 
+// A visitor's own picture is rarely a clean bicubic LR, and the course's are: the scale stays where it has such a network.
+function prefer(real) {
+  if (Boolean(network().real) === real) return;
+  const fit = networks.filter((each) => Boolean(each.real) === real);
+  const best = fit.find(({ scale }) => scale === network().scale) ?? fit[0];
+  if (best) at.network.value = networks.indexOf(best);
+  choose();
+}
+
+function receive(file) {
+  prefer(true);
+  take(file, "picture");
+}
+
 at.file.onchange = () => {
   at.sample.value = "";
-  if (at.file.files[0]) take(at.file.files[0], "picture");
+  if (at.file.files[0]) receive(at.file.files[0]);
 };
 at.truth.onchange = () => at.truth.files[0] && take(at.truth.files[0], "truth");
 at.sample.onchange = async () => {
@@ -198,6 +212,7 @@ at.sample.onchange = async () => {
   const blob = await (await fetch(`pictures/${at.sample.value}`)).blob();
   at.file.value = "";
   at.small.checked = true; // they are HR
+  prefer(false);
   choose();
   take(new File([blob], at.sample.value), "picture");
 };
@@ -207,7 +222,7 @@ at.drop.ondrop = (event) => {
   event.preventDefault();
   at.drop.classList.remove("over");
   const [file] = event.dataTransfer.files;
-  if (file) take(file, "picture");
+  if (file) receive(file);
 };
 at.network.onchange = at.small.onchange = choose;
 at.alpha.oninput = () => {
