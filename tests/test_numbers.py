@@ -106,7 +106,7 @@ def test_each_number_of_a_profile_is_tried():
     assert PROFILE.keys() == {field.name for field in fields(Profile)} - {"name", "about"}
 
 
-@pytest.mark.parametrize("field", PROFILE.keys() - {"log_every", "validate_every"})
+@pytest.mark.parametrize("field", sorted(PROFILE.keys() - {"log_every", "validate_every"}))
 def test_each_number_of_a_profile_is_where_it_works(handed, monkeypatch, field):
     monkeypatch.setattr(Perceptual, "ready", lambda loss, device: None)
     value, place = PROFILE[field]
