@@ -72,8 +72,8 @@ def test_a_picture_is_uploaded_compared_and_saved_and_leaves_no_trace(app, enter
     images = page.locator(".pane img")
     page.locator(".pane img[alt='GAN, alpha 1.00']").wait_for(state="attached")
     assert images.evaluate_all("all => all.map(i => [i.naturalWidth, i.naturalHeight])") == [[224, 160]] * 4
-    made = {"bicubic": enlarge(lr, 4), "GAN, alpha 1.00": srkit.upscale(lr, "srgan_light")}
-    for label, expected in (made | {"PSNR network": srkit.upscale(lr)}).items():
+    made = {"bicubic": enlarge(lr, 4), "GAN, alpha 1.00": srkit.upscale(lr, "real_light_gan")}
+    for label, expected in (made | {"PSNR network": srkit.upscale(lr, "real_light")}).items():
         if not page.get_by_label(f"Save {label} as PNG").count():  # only the two that are shown can be saved
             page.get_by_label("Picture on the right").select_option(label)
         with page.expect_download() as download:
