@@ -30,6 +30,7 @@ def _blocks() -> tuple[np.ndarray]:
     return ((coarse + fine)[:45, :37].byte().numpy(),)
 
 
+@np.errstate(over="ignore")  # of the mistake that wraps
 def _blockiness(grey: np.ndarray, at: int = 0, kind: type = int, ways: int = 2, size: Callable = abs) -> float:
     """Neighbour by neighbour: a border lies before each pixel whose number is a multiple of eight."""
     steps = {True: [], False: []}
