@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor, nn
 
+from srkit.course.tasks_real import REAL
 from srkit.course.trials import Task
 from srkit.features import IMAGENET_MEAN, IMAGENET_STD
 from srkit.images import to_image
@@ -293,4 +294,4 @@ TASKS = {
         },
         within=0.15,
     ),
-}
+} | REAL

@@ -157,3 +157,21 @@ def test_the_right_loss_is_finite_where_the_formula_is_not():
     z_hr, z_sr, smooth = torch.tensor([[-200.0]]), torch.tensor([[200.0]]), 0.1
     by_hand = 0.9 * 200 + 200  # softplus(200) = 200 and softplus(-200) = 0
     assert float(TASKS["smoothed_loss"].right(z_hr, z_sr, smooth)) == pytest.approx(by_hand)
+
+
+def test_the_right_sensor_has_the_variance_of_counts():
+    x, peak, random = TASKS["count_photons"].inputs()
+    mean, deviation, *_ = TASKS["count_photons"].outcome(TASKS["count_photons"].right, x, peak, random)
+    levels = torch.tensor([0.2, 0.4, 0.6])  # at 0.8 white cuts off some of it
+    torch.testing.assert_close(mean[:3], 255 * levels, rtol=0, atol=0.5)
+    torch.testing.assert_close(deviation[:3], 255 * (levels / peak).sqrt(), rtol=0.02, atol=0)
+
+
+def test_the_right_blockiness_is_that_of_whole_arrays():
+    (grey,) = TASKS["blockiness"].inputs()
+    down, across = (np.abs(np.diff(grey.astype(float), axis=axis)) for axis in (0, 1))
+    total, count = down.sum() + across.sum(), down.size + across.size
+    border = down[7::8].sum() + across[:, 7::8].sum()
+    crossing = down[7::8].size + across[:, 7::8].size
+    expected = (border / crossing) / ((total - border) / (count - crossing))
+    assert TASKS["blockiness"].right(grey) == pytest.approx(expected)
