@@ -71,7 +71,7 @@ class System:
     @property
     def real(self) -> bool:
         """Whether it learned from LR with the faults of real photographs, as `real_light` did."""
-        return self.name.startswith("real_light")
+        return any("HighOrder" in str(card["recipe"]["degradation"]) for card in self.cards.values())
 
     @property
     def psnr(self) -> Callable[[], nn.Module]:
@@ -136,9 +136,8 @@ def find_systems(runs: Path | str, first: str = "") -> list[System]:
     Public files of weights that lie in `runs` stand among the runs. What cannot be opened is left out, with a warning.
     """
     first = find_recipe(first).name if ".py:" in first else first
-    ours = sorted(shipped_systems(firsts=False), key=lambda system: (-system.scale, system.name != BEST))
     mine = sorted([*filter(_opens, _trained(runs)), *_public(Path(runs))], key=lambda s: s.name != first)
-    return sorted([*mine, *ours], key=lambda s: s.smoke)
+    return sorted([*mine, *shipped_systems(firsts=False)], key=lambda s: s.smoke)
 
 
 def _found(
@@ -277,7 +276,7 @@ def shipped() -> list[dict[str, Any]]:
 
 
 def shipped_systems(firsts: bool = True) -> list[System]:
-    """The systems whose weights srkit ships, one a recipe and scale.
+    """The systems whose weights srkit ships, one a recipe and scale: those of the largest scale, and the best, first.
 
     A GAN recipe's first phase may be shipped under the name of the recipe that ends there, as srresnet_light is the
     first phase of srgan_light: the one of the same generator and degradation. firsts: whether it is listed too.
@@ -291,10 +290,11 @@ def shipped_systems(firsts: bool = True) -> list[System]:
             phases["psnr"] = first
         phases[card["phase"]] = card
     begun = [] if firsts else [cards["psnr"] for cards in found.values() if len(cards) > 1]
-    return [
+    systems = [
         System(
             name, scale, name + SHIPPED, "shipped with srkit", {p: partial(_open, c) for p, c in cards.items()}, cards
         )
         for (name, scale), cards in found.items()
         if len(cards) > 1 or cards.get("psnr") not in begun
     ]
+    return sorted(systems, key=lambda system: (-system.scale, system.name != BEST))

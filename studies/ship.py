@@ -39,11 +39,14 @@ def keep(file: Path, runs: Path | None = None, finished: Path = HERE / "finished
     study = read_study(file)
     for planned in study.runs():
         run, there = Run(runs_of(study, runs) / planned.folder), Run(finished / study.name / planned.folder)
-        if not (run.folder / "config.json").exists() or not run.phases:
+        config, kept = (each.folder / "config.json" for each in (run, there))
+        if not config.exists() or not run.phases:
             continue
+        if kept.exists() and kept.read_bytes() == config.read_bytes() and there.phases == run.phases:
+            continue  # it came from here: thinned once more, its history would lose lines
         check_worth(run)
         there.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run.folder / "config.json", there.folder / "config.json")
+        shutil.copyfile(config, kept)
         history = run.history().query("phase in @run.phases")  # of a phase that was stopped there are no weights
         with replacing(there.folder / "history.csv") as beside:
             thinned(history).to_csv(beside, index=False, float_format="%.6g")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -79,6 +80,12 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
             torch.equal(halves[name], value.half()) for name, value in whole.items() if value.is_floating_point()
         )
     assert kept.history()["step"].tolist() == run.history()["step"].tolist() == [1, 2, 3, 4, 5, 6]
+
+    shutil.copytree(kept.folder, folder / "again" / NAME)  # as who goes on with what was kept
+    before = kept.folder.joinpath("history.csv").stat().st_mtime_ns
+    done = command("keep", "--runs", folder / "again")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert kept.folder.joinpath("history.csv").stat().st_mtime_ns == before
 
     words = ["--run", NAME, "--phase", "gan", "--licence", "mine", "--weights", folder / "weights"]
     done = command("box", *words)

@@ -400,6 +400,7 @@ def test_a_thinned_history_keeps_its_end_and_its_validations():
     assert kept["psnr_y"].notna().sum() >= 50
     assert kept["step"].is_monotonic_increasing
     assert kept["step"].iloc[-1] == 5000
+    pd.testing.assert_frame_equal(thinned(kept), kept)
 
 
 def test_a_figure_shows_every_system_of_its_group(done):

@@ -28,6 +28,7 @@ from srkit.pretrained import System
 from srkit.scoring import bicubic, enlarge, lr_of, scores
 from srkit.upscaling import upscale
 
+FIRST = {"psnr": "PSNR network", "gan": "GAN"}  # what the first weights of a system are, by their phase
 LEAST = 16  # LR pixels a side of a crop: SSIM's window and the shaved border fit at every scale
 
 
@@ -176,13 +177,13 @@ class Playground:
         self.hr = crop_to_multiple(picture, unit) if self.truth.value else None
         self.lr = lr_of(self.hr, unit) if self.truth.value else picture
         self.base = {"LR": enlarge(self.lr, system.scale, "nearest"), "bicubic": enlarge(self.lr, system.scale)}
-        self.base["PSNR network"] = upscale(self.lr, self.psnr)
+        self.base[FIRST.get(next(iter(system.phases)), "network")] = upscale(self.lr, self.psnr)
         self.base_rows = {label: self._scored(sr, label) for label, sr in self.base.items() if self.truth.value}
         self.shown = name, part
         self._mix()
         size = f"{width} x {height} became {width * system.scale} x {height * system.scale}"
         words = f"{name}: {size} in {time.perf_counter() - began:.1f} s."
-        return words + ("" if self.mix else f" {system.label} has no GAN weights here: alpha has nothing to mix.")
+        return words + ("" if self.mix else f" {system.label} has one set of weights here: alpha has nothing to mix.")
 
     def _mix(self) -> str:
         """Put the picture of the present alpha between the others."""

@@ -18,7 +18,7 @@ from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
-from srkit.pretrained import BEST, System, resolve, shipped_systems
+from srkit.pretrained import System, resolve, shipped_systems
 
 HERE = Path(__file__).parent / "static"
 RUNTIME = "onnxruntime-web", "1.27.0"
@@ -48,8 +48,7 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
     with tarfile.open(archive) as packed:
         for name in RUNTIME_FILES:
             (folder / "ort" / name).write_bytes(packed.extractfile(f"package/dist/{name}").read())
-    offered = sorted(shipped_systems(firsts=False), key=lambda system: (-system.scale, system.name != BEST))
-    networks = [_network(folder, system) for system in offered]
+    networks = [_network(folder, system) for system in shipped_systems(firsts=False)]
     site = {"networks": networks, "pictures": _pictures(folder / "pictures")}
     _write(folder / "site.json", json.dumps(site, indent=1))
     files = sorted(path.relative_to(folder).as_posix() for path in _parts(folder))

@@ -38,7 +38,7 @@ def course(
     runs: NewRuns = None,
     figures: optional(Path, "DIR", "where figures go (default: figures/)") = None,
     set: optional(list[str], "NAME=VALUE", "one more parameter of the notebooks; repeatable") = None,
-    edition: option(Literal["student", "solution", "teacher"], None, "of build", TEACHING) = ("student"),
+    edition: option(Literal["student", "solution", "teacher"], None, "of build", TEACHING) = "student",
     out: optional(Path, "DIR", "of build: where the edition goes", TEACHING) = None,
     csv: optional(Path, "FILE", "of grade: points by exercise", TEACHING) = None,
 ) -> None:

@@ -131,9 +131,10 @@ def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histo
 
 def thinned(history: pd.DataFrame) -> pd.DataFrame:
     """Every n-th line of each phase, so that some 200 are left, every n-th of its validations, and its last line."""
-    kept = [history.groupby("phase").tail(1)]
+    kept, most = [history.groupby("phase").tail(1)], LINES // 2
     for _, rows in history.groupby(["phase", history["psnr_y"].notna()]):
-        kept.append(rows.iloc[:: -(-len(rows) // (LINES // 2))])
+        every = -(-len(rows) // most) if len(rows) > most + 1 else 1  # a phase's last line may come on top
+        kept.append(rows.iloc[::every])
     return pd.concat(kept).drop_duplicates("step").sort_values("step")
 
 

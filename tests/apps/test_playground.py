@@ -48,6 +48,8 @@ def systems():
     return [
         System("both", 4, "both x4", "", {"psnr": lambda: network(0), "gan": lambda: network(1)}),
         System("one", 4, "psnr x4", "", {"psnr": lambda: network(0)}),
+        System("gan", 4, "gan x4", "", {"gan": lambda: network(6)}),
+        System("public", 4, "file x4", "", {"public": lambda: network(7)}),
         System("both", 2, "both x2", "", {"psnr": lambda: network(2, 2), "gan": lambda: network(3, 2)}),
     ]
 
@@ -115,7 +117,7 @@ def test_alpha_changes_one_picture_and_leaves_the_others(files, systems):
 def test_without_a_gan_network_it_is_said_plainly_and_alpha_rests(files, systems):
     play = Playground(files, systems)
     play.recipe.value = systems[1]
-    assert "psnr x4 has no GAN weights here" in play.said
+    assert "psnr x4 has one set of weights here" in play.said
     assert play.alpha.disabled
     assert list(play.pictures) == ["LR", "bicubic", "PSNR network", "HR"]
     play.scale.value = 2
@@ -172,7 +174,9 @@ def test_what_is_over_a_limit_or_no_picture_is_refused_in_words(content, size, w
 
 
 def test_an_upload_turns_to_a_system_for_real_photographs_and_the_courses_pictures_turn_back(files, systems):
-    real = System("real_light_gan", 4, "real x4", "", {"psnr": lambda: network(4), "gan": lambda: network(5)})
+    card = {"recipe": {"degradation": {"name": "HighOrder", "strength": 1.0}}}
+    phases = {"psnr": lambda: network(4), "gan": lambda: network(5)}
+    real = System("mine", 4, "real x4", "", phases, {"psnr": card})
     play = Playground(files, [*systems, real])
     play.scale.value = 2
     picture = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)

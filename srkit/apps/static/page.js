@@ -198,12 +198,13 @@ function prefer(real) {
 }
 
 function receive(file) {
+  if (at.sample.value) at.small.checked = false; // the course's are HR, a visitor's rarely
+  at.sample.value = "";
   prefer(true);
   take(file, "picture");
 }
 
 at.file.onchange = () => {
-  at.sample.value = "";
   if (at.file.files[0]) receive(at.file.files[0]);
 };
 at.truth.onchange = () => at.truth.files[0] && take(at.truth.files[0], "truth");
