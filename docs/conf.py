@@ -62,6 +62,7 @@ def notebooks() -> None:
             if cell.cell_type == "markdown":
                 cell.pop("outputs", None)
                 cell.source = re.sub(r"\[!\[Open in.*?\n", "", cell.source + "\n").rstrip()  # badges lie elsewhere
+                cell.source = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./(?!docs/)[^)]+\)", r"\1", cell.source)  # to no page
                 cell.source = cell.source.replace("](../docs/", "](../")  # as seen from docs/notebooks
             for output in cell.get("outputs", []):
                 if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):

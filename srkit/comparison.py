@@ -183,9 +183,10 @@ def _distance(alex: object) -> tuple[str, str]:
 def perception_distortion(table: pd.DataFrame, colours: Mapping[str, str] | None = None) -> Figure:
     """Blau and Michaeli's plane (arXiv:1711.06077), a panel a scale: PSNR-Y against LPIPS, or LPIPS-squeeze without it.
 
-    table: `score_systems`' rows or their means. An arrow leads from a system's first phase to its second.
+    table: `score_systems`' rows or their means. A triangle is of a phase with a discriminator, a dot of one without; an
+    arrow leads from a system's first phase to its second.
     """
-    distance, label = _distance(table["lpips"].notna().any())
+    distance, height = _distance(table["lpips"].notna().any())
     table = table.groupby(["scale", "system", "phase"], sort=False, as_index=False)[["psnr_y", distance]].mean()
     scales = list(table.groupby("scale"))
     figure, axes = plt.subplots(1, len(scales), figsize=(WIDTH, 3.6), squeeze=False)
@@ -193,11 +194,12 @@ def perception_distortion(table: pd.DataFrame, colours: Mapping[str, str] | None
     for axis, (scale, part) in zip(axes.flat, scales, strict=True):
         for system, rows in part.groupby("system", sort=False):
             points = rows[["psnr_y", distance]].to_numpy()
-            axis.plot(*points[:1].T, "o", color=colours[system], label=system)
-            axis.plot(*points[1:].T, "^", color=colours[system])
+            for number, (phase, point) in enumerate(zip(rows["phase"], points, strict=True)):
+                marker, label = "^" if phase == "gan" else "o", None if number else system
+                axis.plot(*point, marker, color=colours[system], label=label)
             for tail, tip in pairwise(points):
                 axis.annotate("", tip, tail, arrowprops={"arrowstyle": "->", "color": colours[system], "shrinkB": 4})
-        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=label)
+        axis.set(title=f"x{scale}", xlabel="PSNR-Y (dB), right is better", ylabel=height)
         axis.margins(0.12)
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2 if len(scales) > 1 else 4, fontsize=7)
     return figure

@@ -107,6 +107,9 @@ def test_every_phase_has_its_rows_at_its_scale(runs, picture):
     assert table["lpips_squeeze"].notna().all()
     points = {tuple(line.get_xydata()[0]) for axis in figure.axes for line in axis.lines if len(line.get_xydata())}
     assert points == set(table[["psnr_y", "lpips_squeeze"]].itertuples(index=False, name=None))
+    (axis,) = comparison.perception_distortion(table[table["phase"] == "gan"]).axes  # its first phase is not here
+    (point,) = axis.lines
+    assert (point.get_marker(), point.get_label()) == ("^", "srgan")
     assert "SqueezeNet" not in comparison.perception_distortion(table.assign(lpips=0.5)).axes[0].get_ylabel()
 
 

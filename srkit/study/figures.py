@@ -54,7 +54,7 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     table = rows.groupby(["scale", "system", "phase"], sort=False, as_index=False)[SCORES].mean()
     table = table[table["scale"].isin(scales)]
     text = f"Means over the {rows['image'].nunique()} pictures of {', '.join(record.study['tests'])}, bicubic LR."
-    text += " A dot is a first phase, a triangle the second that went on from it."
+    text += " A triangle is of a phase with a discriminator, a dot of one without; an arrow leads from first to second."
     return perception_distortion(table, _colours(record)), table, text
 
 
