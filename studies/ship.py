@@ -35,24 +35,32 @@ program = typer.Typer(help=__doc__.splitlines()[0], pretty_exceptions_enable=Fal
 
 @program.command()
 def keep(file: Path, runs: Path | None = None, finished: Path = HERE / "finished") -> None:
-    """Copy what is finished of a study's runs: settings, thinned history, weights in half precision."""
+    """Copy what is finished of a study's runs: settings, thinned history, weights in half precision, scores."""
     study = read_study(file)
     for planned in study.runs():
         run, there = Run(runs_of(study, runs) / planned.folder), Run(finished / study.name / planned.folder)
         config, kept = (each.folder / "config.json" for each in (run, there))
         if not config.exists() or not run.phases:
             continue
-        if kept.exists() and kept.read_bytes() == config.read_bytes() and there.phases == run.phases:
-            continue  # it came from here: thinned once more, its history would lose lines
         check_worth(run)
         there.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config, kept)
-        history = run.history().query("phase in @run.phases")  # of a phase that was stopped there are no weights
-        with replacing(there.folder / "history.csv") as beside:
-            thinned(history).to_csv(beside, index=False, float_format="%.6g")
-        for phase in run.phases:
-            save_halves(run.weights(phase), there.weights(phase))
-        print(there.folder)
+        same = kept.exists() and kept.read_bytes() == config.read_bytes() and there.phases == run.phases
+        if not same:  # what came from here has half its weights' bits and of its history these lines already
+            shutil.copyfile(config, kept)
+            history = run.history().query("phase in @run.phases")  # of a phase that was stopped there are no weights
+            with replacing(there.folder / "history.csv") as beside:
+                thinned(history).to_csv(beside, index=False, float_format="%.6g")
+            for phase in run.phases:
+                save_halves(run.weights(phase), there.weights(phase))
+        scores = [name for name in FILES.values() if _size(run.folder / name) > _size(there.folder / name)]
+        for name in scores:
+            shutil.copyfile(run.folder / name, there.folder / name)
+        if scores or not same:
+            print(there.folder)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 @program.command()

@@ -86,6 +86,10 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     done = command("keep", "--runs", folder / "again")
     assert (done.returncode, done.stdout) == (0, "")
     assert kept.folder.joinpath("history.csv").stat().st_mtime_ns == before
+    (folder / "again" / NAME / "scores.csv").write_text("set,method\na,psnr\n")
+    assert command("keep", "--runs", folder / "again").stdout.split() == [str(kept.folder)]
+    assert (kept.folder / "scores.csv").read_text() == "set,method\na,psnr\n"
+    (kept.folder / "scores.csv").unlink()
 
     words = ["--run", NAME, "--phase", "gan", "--licence", "mine", "--weights", folder / "weights"]
     done = command("box", *words)
