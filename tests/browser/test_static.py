@@ -3,7 +3,9 @@
 import functools
 import http.server
 import json
+import shutil
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -43,15 +45,23 @@ def folder(tmp_path_factory):
             pytest.skip(f"needs onnxruntime-web: {error}")
 
 
-@pytest.fixture(scope="session")
-def address(folder):
-    """Any web server will do: here the one that comes with Python."""
+@contextmanager
+def served(folder):
+    """The address of a folder. Any web server will do: here the one that comes with Python."""
     handler = functools.partial(Quiet, directory=folder)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def address(folder):
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture
@@ -233,6 +243,31 @@ def test_pictures_are_upright_and_on_white(opened, photograph, tmp_path):
     assert enlarged(page).shape == (4 * 32, 4 * 20, 3)
     give(page, written(tmp_path, np.zeros((16, 16, 4), np.uint8), "clear.png"))
     assert enlarged(page).min() > 245
+
+
+def test_an_upload_turns_to_a_network_for_real_photographs_and_the_courses_pictures_back(
+    folder, visit, photograph, tmp_path
+):
+    shutil.copytree(folder, tmp_path / "page")
+    site = json.loads((tmp_path / "page" / "site.json").read_text())
+    site["networks"].append(site["networks"][0] | {"name": "of photographs", "real": True})
+    (tmp_path / "page" / "site.json").write_text(json.dumps(site))
+    with served(tmp_path / "page") as address:
+        page = visit(address)
+        page.get_by_text("Choose a picture.").wait_for()
+        network, as_hr = page.locator("#network"), page.locator("#small")
+        page.locator("#sample").select_option(index=1)
+        page.get_by_text(f"{site['pictures'][0]}: ").wait_for()
+        assert (network.input_value(), as_hr.is_checked()) == ("0", True)
+        give(page, written(tmp_path, photograph[:40, :40]))
+        assert (network.input_value(), as_hr.is_checked()) == ("1", False)
+        network.select_option("0")
+        as_hr.check()  # by hand, it stays: who has several HR pictures says so once
+        give(page, written(tmp_path, photograph[:40, :40], "another.png"))
+        assert (network.input_value(), as_hr.is_checked()) == ("1", True)
+        page.locator("#sample").select_option(index=1)
+        page.get_by_text(f"{site['pictures'][0]}: ").wait_for()
+        assert network.input_value() == "0"
 
 
 def test_bad_input_is_a_sentence(opened, tmp_path):
