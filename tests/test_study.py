@@ -30,7 +30,7 @@ from srkit.records import describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
-from srkit.study.page import system_page
+from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
 from srkit.study.report import redraw
 from srkit.study.tables import common_table, compared, means, own_table, unlike
@@ -408,6 +408,10 @@ def test_a_figure_shows_every_system_of_its_group(done):
     assert groups(record) == {"": record.systems}
     grouped = replace(record, study=record.study | {"groups": record.study["groups"] | {"hinge": "kind"}})
     assert groups(grouped) == {"": ["srresnet", "gan", "wild"], "kind": ["gan", "hinge"]}
+    assert {path.stem for path in write_pages(grouped) if path.suffix == ".md"} == {"srresnet", "gan", "wild"}
+    for systems, judges in ((["srresnet"], 0), (["srresnet", "gan"], 1)):
+        figure, _, _ = draw_losses(record, systems)
+        assert len(figure.legends[0].get_texts()) == 1 + judges
     for draw in (draw_plane, draw_curves, draw_losses):
         figure, table, _ = draw(record, record.systems)
         assert set(record.systems) <= set(table["system"])

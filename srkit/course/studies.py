@@ -12,7 +12,7 @@ from pandas.io.formats.style import Styler
 from PIL import Image
 
 from srkit.paths import home, inputs
-from srkit.study.figures import draw_crops, groups
+from srkit.study.figures import alone, draw_crops, draw_curves, groups
 from srkit.study.page import system_page
 from srkit.study.record import Record, read_record
 from srkit.study.tables import common_table, last_phases, made
@@ -27,31 +27,34 @@ def find_record(name: str) -> Record | None:
     return next((read_record(folder) for folder in folders if (folder / "study.json").exists()), None)
 
 
-def show_group(group: str, study: str = "choices") -> Styler | None:
+def show_group(group: str, study: str = "choices", curves: bool = False) -> Styler | None:
     """Draw what the variants of one group of a study made of one crop; return what each gained on its base, as a table.
 
-    Both are results of real trainings: a line below the crops says of which. Where the record is not at hand, it says
-    how it is made, and the answer is None.
+    Both are results of real trainings: a line below the figure says of which. Where the record is not at hand, it says
+    how it is made, and the answer is None. curves: draw how each got there in place of the crop.
     """
     record = find_record(study)
     systems = groups(record).get(group) if record else None
     if not systems:
         print(MISSING.format(study))
         return None
-    place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
-    _, _, text = draw_crops(record, systems, place)
+    if curves:
+        _, _, text = draw_curves(record, systems)
+    else:
+        place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
+        _, _, text = draw_crops(record, systems, place)
     print(text, made(record, systems))
     return gains(record, systems).style.hide()
 
 
 def show_pages(study: str = "systems") -> None:
-    """Display the page of each system of a study, folded, with its history and its first crop."""
+    """Display the page of each system of a study that has one, folded, with its history and its first crop."""
     record = find_record(study)
     if not record:
         print(MISSING.format(study))
         return
     first = record.study["crops"][0]["folder"]
-    for system in record.systems:
+    for system in alone(record):
         shown = {f"../{name}.png": name for name in (f"history-{system}", f"crops-of-{system}-{first}")}
 
         def picture(match: re.Match) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from srkit.comparison import perception_distortion
 from srkit.figures import WIDTH, loss_curves, save_figure, show_grid, styled, system_colours
@@ -25,7 +26,7 @@ def draw_study(record: Record) -> list[Path]:
             paths += save(record, f"{what}{end}", systems, *draw(record, systems))
         for place in record.study["crops"]:
             paths += save(record, f"crops-{place['folder']}{end}", systems, *draw_crops(record, systems, place))
-    for system in record.systems:
+    for system in alone(record):
         history = record.histories[record.histories["system"] == system]
         history = history[history["seed"] == history["seed"].min()]
         text = f"Losses and validation of {system}, seed {history['seed'].min()}, thinned."
@@ -43,6 +44,11 @@ def groups(record: Record) -> dict[str, list[str]]:
         if inside:
             found[group] = [name for name in record.systems if name in bases or name in inside]
     return found
+
+
+def alone(record: Record) -> list[str]:
+    """The systems that have a page of their own; the others are seen beside their group."""
+    return groups(record).get("", [])
 
 
 def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame, str]:
@@ -110,12 +116,10 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
             if phase != own["phase"].iloc[0]:  # another phase minimises another sum
                 axis.axvline(part["epoch"].min(), color="C7", linewidth=0.8, linestyle=":")
             part = part.dropna(subset=["generator"])
-            (first,) = axis.plot(part["epoch"], part["generator"], color="C0", linewidth=1, label="generator, left")
+            axis.plot(part["epoch"], part["generator"], color="C0", linewidth=1)
         judge = own.dropna(subset=["discriminator"])
         right = axis.twinx()
-        (second,) = right.plot(
-            judge["epoch"], judge["discriminator"], color="C1", linewidth=1, label="discriminator, right"
-        )
+        right.plot(judge["epoch"], judge["discriminator"], color="C1", linewidth=1)
         right.grid(False)
         right.set_visible(len(judge) > 0)
         axis.set_title(system, fontsize=7)
@@ -125,7 +129,9 @@ def draw_losses(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
             axis.set_yscale("log")
     for axis in axes[-1]:
         axis.set_xlabel("epoch", fontsize=7)
-    figure.legend(handles=[first, second], loc="outside lower center", ncols=2, fontsize=7)
+    names = ["generator, left", "discriminator, right"][: 1 + table["discriminator"].notna().any()]
+    lines = [Line2D([], [], color=f"C{n}", linewidth=1) for n in range(len(names))]
+    figure.legend(lines, names, loc="outside lower center", ncols=2, fontsize=7)
     text = "Generator's loss: all terms with their weights, which change where a phase begins (dotted). An epoch: as"
     text += " many crops as there are training photographs."
     return figure, table, text

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from srkit.files import replacing
-from srkit.study.figures import draw_crops, save
+from srkit.study.figures import alone, draw_crops, save
 from srkit.study.record import Record
 from srkit.study.tables import cells, common_table, made, own_table
 from srkit.tables import as_markdown
@@ -79,9 +79,9 @@ def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
 
 
 def write_pages(record: Record) -> list[Path]:
-    """pages/SYSTEM.md of every system, and the figures that they alone show; the paths."""
+    """pages/SYSTEM.md of every system of no group, and the figures that they alone show; the paths."""
     paths = []
-    for system in record.systems:
+    for system in alone(record):
         own = not record.run(system)["task"].endswith(", bicubic")
         for place in record.study["crops"]:
             name = f"crops-of-{system}-{place['folder']}"
