@@ -113,7 +113,9 @@ def studies() -> None:
         folder, said = study.parent, json.loads(study.read_text(encoding="utf-8"))
         pages = sorted(folder.glob("pages/*.md"), key=lambda page: said["systems"].index(page.stem))
         figures = [
-            path.stem for kind in ("plane", "curves", "losses", "crops-") for path in sorted(folder.glob(f"{kind}*.png"))
+            path.stem
+            for kind in ("plane", "curves", "losses", "crops-")
+            for path in sorted(folder.glob(f"{kind}*.png"))
         ]
         figures = [name for name in dict.fromkeys(figures) if not name.startswith("crops-of-")]
         parts = [f"# {said['name'].capitalize()}: {said['about']}\n"]
