@@ -120,6 +120,7 @@ def studies() -> None:
         figures = [name for name in dict.fromkeys(figures) if not name.startswith("crops-of-")]
         parts = [f"# {said['name'].capitalize()}: {said['about']}\n"]
         parts += [f"\n    srkit study run studies/{said['name']}.toml\n"]
+        parts += [f"\n{(folder / 'overview.md').read_text(encoding='utf-8')}"]
         for title, name in (("On the papers' bicubic LR", "common"), ("Each on its own task", "own"), ("Runs", "runs")):
             parts += [f"\n## {title}\n\n", (folder / f"{name}.md").read_text(encoding="utf-8")]
         parts += ["\n## Figures\n\n", *(f"![{name}](../{name}.png)\n\n" for name in figures)]

@@ -33,7 +33,7 @@ from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane
 from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
 from srkit.study.report import redraw
-from srkit.study.tables import common_table, compared, means, own_table, unlike
+from srkit.study.tables import common_table, compared, means, overview, own_table, unlike
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
 
@@ -403,6 +403,19 @@ def test_a_thinned_history_keeps_its_end_and_its_validations():
     pd.testing.assert_frame_equal(thinned(kept), kept)
 
 
+def test_the_overview_has_every_system_on_the_common_task_and_on_its_own(done):
+    _, _, record = done
+    table = overview(record)
+    assert list(zip(table["task"], table["system"], strict=True)) == [
+        ("x4, bicubic", "bicubic"), ("x4, bicubic", "srresnet"), ("x4, bicubic", "gan"), ("x4, bicubic", "hinge"),
+        ("x2, bicubic", "bicubic"), ("x2, bicubic", "wild"), ("x2, wild", "bicubic"), ("x2, wild", "wild"),
+    ]  # fmt: skip
+    of_gan = record.scores[(record.scores["system"] == "gan") & (record.scores["phase"] == "gan")]
+    one, other = (float(np.mean(of_gan[of_gan["seed"] == seed]["psnr_y"])) for seed in (0, 1))
+    psnr = table.set_index(["task", "system"]).loc[("x4, bicubic", "gan"), "pictures"].split(" / ")[0]
+    assert psnr == f"{(one + other) / 2:.2f} ± {abs(one - other) / 2**0.5:.2f}"
+
+
 def test_a_figure_shows_every_system_of_its_group(done):
     _, _, record = done
     assert groups(record) == {"": record.systems}
@@ -436,7 +449,7 @@ def test_all_is_drawn_from_what_is_kept_without_runs_and_photographs(done, tmp_p
     names = {path.name for path in paths}
     for figure in ("plane", "curves", "losses", "crops-pictures-a", "history-wild", "crops-of-wild-pictures-a"):
         assert {f"{figure}.{kind}" for kind in ("pdf", "png", "csv")} <= names
-    assert {"common.tex", "common.md", "own.csv", "runs.md", "wild.md"} <= names
+    assert {"common.tex", "common.md", "own.csv", "runs.md", "overview.md", "wild.md"} <= names
     assert "hinge" in (tmp_path / "figures" / "common.tex").read_text()
 
 

@@ -62,6 +62,23 @@ def own_table(record: Record) -> pd.DataFrame:
     return compared(rows, means(rows), dict.fromkeys(record.systems, "bicubic"))
 
 
+def overview(record: Record) -> pd.DataFrame:
+    """Task, system, seeds, and for each test set "PSNR-Y / SSIM-Y / LPIPS", as text: the last phases at a glance."""
+    table = pd.concat([common_table(record), own_table(record)]).drop_duplicates([*KEYS])
+    table["text"] = [
+        f"{row.psnr_y:.2f}" + (f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 and row.system != "bicubic" else "")
+        + f" / {row.ssim_y:.3f}" + (f" / {row.lpips:.3f}" if row.lpips == row.lpips else "")
+        for row in table.itertuples()
+    ]  # fmt: skip
+    table["seeds"] = table["seeds"].astype(str).where(table["system"] != "bicubic", "–")
+    wide = table.pivot(index=["task", "system", "seeds"], columns="set", values="text").reset_index()
+    systems = {name: place for place, name in enumerate(["bicubic", *record.systems])}
+    order = {task: (-int(task[1]), not task.endswith(", bicubic")) for task in wide["task"]}  # large scales first
+    wide = wide.sort_values("system", key=lambda names: names.map(systems))
+    wide = wide.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable", ignore_index=True)
+    return wide[["task", "system", "seeds", *record.study["tests"]]].rename_axis(columns=None)
+
+
 def runs_table(record: Record) -> pd.DataFrame:
     """A line a run: what it was trained on and for how long. hours: of this run, without a first phase it was given."""
     lines = []
@@ -117,8 +134,11 @@ def caption(record: Record, table: pd.DataFrame) -> str:
     """What stands under a table."""
     scales = " or ".join(sorted({task[1] for task in table["task"]}))
     text = f"{protocol(scales)}; means over the pictures and seeds, ± the standard deviation over seeds where there are"
-    text += " several. Gain and p: against the system named, paired permutation test over pictures, Holm's correction."
-    return f"{text} LPIPS (AlexNet): lower is better. Best in bold, second underlined. {made(record)}"
+    text += " several. LPIPS (AlexNet): lower is better."
+    if "against" in table:
+        text += " Gain and p: against the system named, paired permutation test over pictures, Holm's correction."
+        text += " Best in bold, second underlined."
+    return f"{text} {made(record)}"
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -138,12 +158,15 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_tables(record: Record) -> list[Path]:
-    """common, own and runs, each as .csv and .md, the first two as .tex; the paths."""
+    """common, own, runs and overview, each as .csv and .md, the first two as .tex; the paths."""
     paths = []
     for name, table in (("common", common_table(record)), ("own", own_table(record))):
         text, words = cells(table), caption(record, table)
         latex = as_latex(text, words, f"tab:{record.study['name']}-{name}")
         paths += _write(record.folder / name, table, f"{as_markdown(text)}\n{words}\n", latex)
+    short = overview(record)
+    words = f"PSNR-Y / SSIM-Y / LPIPS after the last phase. {caption(record, short)}"
+    paths += _write(record.folder / "overview", short, f"{as_markdown(short)}\n{words}\n")
     table = runs_table(record)
     text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
     for name in [name for name in table if name.endswith("_steps")]:
