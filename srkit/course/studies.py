@@ -93,7 +93,7 @@ def gains(record: Record, systems: list[str]) -> pd.DataFrame:
                 f"{row.psnr_y_gain:+.2f} ({row.psnr_y_gain_low:+.2f} to {row.psnr_y_gain_high:+.2f})"
             )
             line["p"] = p_as_text(row.psnr_y_p)
-        lines.append(line | {"LPIPS": f"{row.lpips:.3f}"})
+        lines.append(line | {"LPIPS (AlexNet)": f"{row.lpips:.3f}", "(SqueezeNet)": f"{row.lpips_squeeze:.3f}"})
     found = pd.DataFrame(lines).rename(columns={"what": f"what; {name}"})
     return found if found["task"].nunique() > 1 else found.drop(columns="task")
 
