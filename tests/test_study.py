@@ -36,6 +36,7 @@ from srkit.study.report import redraw
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
+from srkit.tables import results
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -570,6 +571,24 @@ def test_a_notebook_shows_a_group_with_what_it_gained_on_its_base(done, tmp_path
     assert shown.loc["srresnet", "gain (95 % interval)"] == "the base"
     of_gan = scores["gan"].groupby("seed")["psnr_y"].mean()
     assert shown.loc["gan", "PSNR-Y (dB)"] == f"{of_gan.mean():.2f} ± {of_gan.std():.2f}"
+
+
+def test_a_notebook_takes_the_scores_of_each_picture_from_a_record(done, tmp_path, monkeypatch):
+    _, folder, record = done
+    for name in ("home", "inputs"):
+        monkeypatch.setattr(studies, name, lambda name=name: tmp_path / name)
+    assert studies.picture_scores(["gan"], "pictures", "tiny") is None
+    shutil.copytree(folder / "figures", tmp_path / "home" / "figures" / "tiny")
+    rows = studies.picture_scores(["gan", "srresnet"], "pictures", "tiny")
+    assert set(rows["method"]) == {"bicubic", "gan, seed 0", "gan, seed 1", "srresnet, seed 0", "srresnet, seed 1"}
+    table = results(rows[rows["scale"] == 4]).set_index("method")
+    scored = (
+        record.scores[record.scores["task"] == "x4, bicubic"]
+        .set_index(["system", "seed", "phase", "image"])
+        .sort_index()
+    )
+    gains = scored.loc[("gan", 1, "gan"), "psnr_y"] - scored.loc[("bicubic", 0, ""), "psnr_y"]
+    assert table.loc["gan, seed 1", "gain"] == pytest.approx(gains.mean())
 
 
 def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_path, monkeypatch):

@@ -64,6 +64,21 @@ def show_pages(study: str = "systems") -> None:
         display(HTML(f"<details><summary><b>{system}</b></summary>{markdown2html(page)}</details>"))
 
 
+def picture_scores(systems: list[str], test: str = "BSD100", study: str = "systems") -> pd.DataFrame | None:
+    """Scores of bicubic and some systems of a study on each picture of a test set, as `evaluate` returns them.
+
+    A method is a system's last phase and a seed. None, and how it is made is said, where the record is not at hand.
+    """
+    record = find_record(study)
+    if not record:
+        print(MISSING.format(study))
+        return None
+    rows = record.common()
+    rows = last_phases(rows[(rows["set"] == test) & rows["system"].isin(["bicubic", *systems])])
+    methods = rows["system"] + (", seed " + rows["seed"].astype(str)).where(rows["system"] != "bicubic", "")
+    return rows.assign(method=methods, scale=rows["task"].str[1].astype(int)).reset_index(drop=True)
+
+
 def _inline(path: Path, width: int = 900) -> str:
     """A PNG file made smaller, as an address that holds it."""
     held = BytesIO()
