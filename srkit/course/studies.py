@@ -89,7 +89,11 @@ def _inline(path: Path, width: int = 900) -> str:
 
 
 def gains(record: Record, systems: list[str]) -> pd.DataFrame:
-    """What each system's last phase scored, and gained on its base, on the test set with the most pictures, as text."""
+    """What each system's last phase scored, and gained on its base, on the test set with the most pictures, as text.
+
+    With a discriminator: the mean share of the adversarial term in the gradient at SR.
+    """
+    share = record.histories.groupby("system")["share_adversarial"].mean()
     table = common_table(record)
     table = table[table["system"].isin(systems)]
     name = table.loc[table["images"].idxmax(), "set"]
@@ -103,11 +107,13 @@ def gains(record: Record, systems: list[str]) -> pd.DataFrame:
             "seeds": row.seeds,
         }
         line |= {"PSNR-Y (dB)": f"{row.psnr_y:.2f}{spread}", "gain (95 % interval)": "the base", "p": ""}
-        if row.psnr_y_p == row.psnr_y_p:
+        if row.against in systems:
             line["gain (95 % interval)"] = (
                 f"{row.psnr_y_gain:+.2f} ({row.psnr_y_gain_low:+.2f} to {row.psnr_y_gain_high:+.2f})"
             )
             line["p"] = p_as_text(row.psnr_y_p)
+        if share[systems].notna().any():
+            line["adversarial share"] = f"{share[row.system]:.0%}" if share[row.system] > 0 else "–"
         lines.append(line | {"LPIPS (AlexNet)": f"{row.lpips:.3f}", "(SqueezeNet)": f"{row.lpips_squeeze:.3f}"})
     found = pd.DataFrame(lines).rename(columns={"what": f"what; {name}"})
     return found if found["task"].nunique() > 1 else found.drop(columns="task")

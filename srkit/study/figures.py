@@ -1,5 +1,6 @@
 """A study's figures, each drawn from what figures/STUDY/ keeps, without the runs."""
 
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from srkit.images import read_image
 from srkit.study.record import OWN, SCORES, Record
 from srkit.study.tables import last_phases, made
 
-ROW = 5  # pictures side by side: each as wide as it can be read on a page
+ROW = 5  # pictures side by side at most: each as wide as it can be read on a page
 
 
 def draw_study(record: Record) -> list[Path]:
@@ -186,7 +187,8 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
         pictures[title + text] = read_image(folder / f"{file}.png")
         lines.append({key: each for key, each in line.items() if key not in ("picture", "folder")})
     titles = list(pictures)
-    grid = [{title: pictures[title] for title in titles[n : n + ROW]} for n in range(0, len(titles), ROW)]
+    columns = ceil(len(titles) / ceil(len(titles) / ROW))  # rows of as many as can be
+    grid = [{title: pictures[title] for title in titles[n : n + columns]} for n in range(0, len(titles), columns)]
     figure = show_grid(grid)
     for axis in figure.axes:
         axis.title.set_fontsize(6)
@@ -196,8 +198,12 @@ def draw_crops(record: Record, systems: list[str], place: dict, own: bool = Fals
 
 
 def _colours(record: Record) -> dict[str, str]:
-    """The same colour for a system in every figure of its study."""
-    return system_colours(record.systems)
+    """The same colour for a system in every figure of its study; groups share them, as no figure shows two."""
+    first = alone(record)
+    colours = system_colours(first)
+    for systems in groups(record).values():
+        colours |= system_colours([*first, *(name for name in systems if name not in colours)])
+    return colours
 
 
 def save(record: Record, name: str, systems: list[str], figure: Figure, table: pd.DataFrame, text: str) -> list[Path]:
