@@ -2,6 +2,7 @@
 
 python studies/ship.py keep studies/systems.toml
 python studies/ship.py box studies/systems.toml --run srgan-systems-s0-photos --phase gan
+python studies/ship.py readme studies/systems.toml
 """
 
 import json
@@ -101,6 +102,18 @@ def box(
     facts = {"licence": licence, "commit": commit.strip(), "command": f"srkit study run studies/{file.name}"}
     facts |= {"scores": scores, "note": note, "photographs": listed.name}
     print(ship(kept, phase, facts, weights))
+
+
+@program.command()
+def readme(file: Path, page: Path = HERE.parent / "README.md") -> None:
+    """Write a study's overview, as figures/STUDY/ keeps it, into README between its two marks."""
+    name = read_study(file).name
+    before, _, after = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, mark, after = after.partition(f"<!-- end of {name} -->\n")
+    if not mark:
+        raise SrkitError(f"{page} has no <!-- {name} --> with an <!-- end of {name} --> below it: write both.")
+    overview = (HERE.parent / "figures" / name / "overview.md").read_text(encoding="utf-8")
+    write_text(page, f"{before}<!-- {name} -->\n{overview}{mark}{after}")
 
 
 def check_worth(run: Run) -> None:
