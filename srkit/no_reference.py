@@ -20,6 +20,10 @@ SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # to the neighbours whose product is
 SHAPES = torch.arange(200, 10_001, dtype=torch.float64) / 1000  # of the distributions that are fitted
 ONE, TWO, THREE = (torch.lgamma(n / SHAPES) for n in (1, 2, 3))
 RATIOS = (2 * TWO - ONE - THREE).exp()  # squared mean over mean square of each shape, in ascending order
+CAUTION = (
+    "NIQE is lower where a picture's statistics are nearer to those of sharp photographs: it says what is usual, not "
+    "what is right, and sharpening alone lowers it."
+)
 
 
 def niqe(image: np.ndarray) -> float:
