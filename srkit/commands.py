@@ -87,7 +87,7 @@ def evaluate(
         "bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
         "or a folder of ready-made SR images",
     ),
-    images: optional(Path, "DIR", "folder of HR images, or a named set") = None,
+    images: optional(Path, "DIR", "folder of HR images or a named set; of photographs beside --no-reference") = None,
     scale: optional(int, "S", min=1) = None,
     no_reference: flag(
         "--no-reference", "NIQE, which needs no HR: of folders of pictures, or of what methods make of --images"

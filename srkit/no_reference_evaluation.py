@@ -116,7 +116,8 @@ def means(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         low, high = interval(values)
         scores = {"niqe": values.mean(), "niqe_low": low, "niqe_high": high, "seconds": seconds[method]}
         lines.append({"method": method, "images": len(values)} | scores)
-    over = f"the {len(shared)} pictures of which every method has one" if len(shared) else "each method's own pictures"
+    over = f"the {len(shared)} picture{'s' * (len(shared) > 1)} of which every method has one"
+    over = over if len(shared) else "each method's own pictures"
     return pd.DataFrame(lines), f"Means of NIQE over {over}."
 
 

@@ -197,9 +197,8 @@ class Playground:
         self.scores = scored.dropna(how="all").dropna(how="all", axis="columns")
         self.slider.show(self.pictures)
         shown = "" if self.scores.empty else self.scores.to_html(float_format="%.4g", border=0, na_rep="")
-        words = html.escape(CAUTION) if "NIQE" in self.scores else ""
-        if self.hr is None:
-            words = f"Other scores need a picture that is made small first, so that its truth is known. {words}"
+        words = "" if self.known else "Other scores need a picture that is made small first, so that HR is known. "
+        words += html.escape(CAUTION) if "NIQE" in self.scores else ""
         self.table.value = f"{shown}<p>{words}</p>"
         return f"alpha {alpha:.2f} in {time.perf_counter() - began:.2f} s."
 
