@@ -104,7 +104,7 @@ def evaluate(
     device: Device = None,
     runs: Runs = None,
 ) -> int:
-    """PSNR, SSIM and LPIPS of methods on a folder of HR images."""
+    """PSNR, SSIM and LPIPS of methods on a folder of HR images; NIQE where there is no HR."""
     if no_reference:
         hr = {"--degradation": degradation != "bicubic", "--gallery": gallery, "--no-lpips": no_lpips}
         if named := [option for option, value in hr.items() if value]:
