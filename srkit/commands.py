@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from srkit.cli_base import (
     NETWORKS,
     PICTURES,
@@ -85,8 +87,11 @@ def evaluate(
         "bicubic, nearest, a run's folder, a recipe (its newest run), a file of weights (a public one too), "
         "or a folder of ready-made SR images",
     ),
-    images: option(Path, "DIR", "folder of HR images, or a named set"),
-    scale: option(int, "S", min=1),
+    images: optional(Path, "DIR", "folder of HR images or a named set; of photographs beside --no-reference") = None,
+    scale: optional(int, "S", min=1) = None,
+    no_reference: flag(
+        "--no-reference", "NIQE, which needs no HR: of folders of pictures, or of what methods make of --images"
+    ) = False,
     csv: optional(
         Path, "FILE", "one line an image and method, added at once; what it holds already is not done again", RESULTS
     ) = None,
@@ -99,29 +104,29 @@ def evaluate(
     device: Device = None,
     runs: Runs = None,
 ) -> int:
-    """PSNR, SSIM and LPIPS of methods on a folder of HR images."""
-    from torch import nn
-
+    """PSNR, SSIM and LPIPS of methods on a folder of HR images; NIQE where there is no HR."""
+    if no_reference:
+        hr = {"--degradation": degradation != "bicubic", "--gallery": gallery, "--no-lpips": no_lpips}
+        if named := [option for option, value in hr.items() if value]:
+            raise SrkitError(f"--no-reference compares with no HR: leave {' and '.join(named)} out.")
+        if bool(images) != bool(scale) or (save and not images):
+            raise SrkitError("with --no-reference, --images and --scale (and --save) go together: give them, or none.")
+        return _without_reference(_methods(what, scale, runs, recipe, device), images, scale, csv, table, save)
+    if not (images and scale):
+        raise typer.BadParameter("evaluate needs both, or --no-reference.", param_hint="--images DIR and --scale S")
     from srkit import comparison, evaluation, tables
     from srkit.data.sources import find_images
     from srkit.degradations import find_degradation
     from srkit.device import find_device
     from srkit.metrics import lpips_judge
-    from srkit.pretrained import resolve
 
     files, given = find_images(images, scale)
-    device = find_device(device).name
-    methods, problems = {}, []
-    for each in what:
-        method = resolve(each, scale, _runs(runs), recipe=recipe)
-        name = f"{Path(each).resolve().parent.name}-{method.name}" if method.name in methods else method.name
-        print(f"{name}: {method.source}") if method.source != name else None
-        methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
+    methods, problems = _methods(what, scale, runs, recipe, device), []
     if table:  # what cannot be written is refused before hours of scoring
         tables.check_table(table)
     if gallery:
         comparison.check_gallery(methods)
-    lpips = False if no_lpips else lpips_judge(device)
+    lpips = False if no_lpips else lpips_judge(find_device(device).name)
     how = {"lpips": lpips, "given": given, "degradation": find_degradation(degradation)}
     scores = evaluation.evaluate(methods, files, scale, save=save, csv=csv, problems=problems, **how)
     means = evaluation.summary(scores).merge(evaluation.costs(methods, scale)).dropna(axis="columns", how="all")
@@ -226,6 +231,49 @@ def app(
     runs = str((runs or home() / "runs").resolve())
     settings = {"UPLOAD_MB": upload_mb, "PIXELS": pixels, "SECONDS": seconds, "RUNS": runs}
     serve(host, port, sessions, idle_minutes, settings)
+
+
+def _methods(
+    what: list[str], scale: int | None, runs: Path | None, recipe: str | None, device: str | None
+) -> dict[str, object]:
+    """What each word means, by the name that a table gives it; networks on the device."""
+    from torch import nn
+
+    from srkit.device import find_device
+    from srkit.pretrained import resolve
+
+    device, methods = find_device(device).name, {}
+    for each in what:
+        method = resolve(each, scale, _runs(runs), recipe=recipe)
+        name = f"{Path(each).resolve().parent.name}-{method.name}" if method.name in methods else method.name
+        print(f"{name}: {method.source}") if method.source != name else None
+        methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
+    return methods
+
+
+def _without_reference(
+    methods: dict, images: Path | None, scale: int | None, csv: Path | None, table: Path | None, save: Path | None
+) -> int:
+    """NIQE of each picture and method, the means, and what they are worth."""
+    from srkit import no_reference_evaluation as blind
+    from srkit.data.sources import all_photographs
+    from srkit.tables import check_table
+
+    if table:
+        check_table(table)
+    files, problems = all_photographs(images) if images else [], []
+    if images and not files:
+        raise SrkitError(f"{images} holds no pictures: name the folder of the photographs.")
+    scores = blind.evaluate_without_reference(methods, files, scale or 1, save=save, csv=csv, problems=problems)
+    means, over = blind.means(scores)
+    print(blind.side_by_side(scores).round(2).to_string(index=False, na_rep=""))
+    print(means.round(2).dropna(axis="columns", how="all").to_string(index=False))
+    print(f"{over} {blind.CAUTION}")
+    if table:
+        blind.write_table(table, scores)
+    for written in filter(None, (csv, table, save)):
+        print(written)
+    return _left_out(problems)
 
 
 def _left_out(problems: list) -> int:

@@ -22,7 +22,7 @@ from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.metrics import SSIM_WINDOW, psnr_y, ssim_y, without_colours
 from srkit.pretrained import What, resolve
-from srkit.score_table import COLUMNS, Results
+from srkit.score_table import COLUMNS, Results, score_log
 from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
 __all__ = [
@@ -67,10 +67,10 @@ def evaluate(
         raise SrkitError("LR is given with these pictures, and a degradation makes another: choose one of the two.")
     methods = _resolved(methods, scale)
     where = places([Path(path) for path in images], set_name)
-    ready = {name: _ready_made(method, list(where)) for name, method in methods.items() if isinstance(method, Path)}
-    targets = _targets(where) if save else {}
+    ready = {name: ready_made(method, list(where)) for name, method in methods.items() if isinstance(method, Path)}
+    targets = sr_paths(where) if save else {}
     prints = {name: fingerprint(method) for name, method in methods.items()}
-    results, table, found = Results(csv), [], []
+    results, table, found = Results(score_log(csv) if csv else None), [], []
     for path, (set_, image) in where.items():
         truth = Truth(path, scale, (given or {}).get(path), degradation)
         for name, method in methods.items():
@@ -186,7 +186,7 @@ def _told_apart(paths: set[Path]) -> dict[Path, str]:
     return names
 
 
-def _targets(where: Mapping[Path, tuple[str, str]]) -> dict[Path, Path]:
+def sr_paths(where: Mapping[Path, tuple[str, str]]) -> dict[Path, Path]:
     """Where each picture's SR lies in a method's folder: by set, where there are several; a.png and a.jpg stay two."""
     bare = Counter((set_, Path(image).with_suffix("")) for set_, image in where.values())
     several = len({set_ for set_, _ in where.values()}) > 1
@@ -198,7 +198,7 @@ def _targets(where: Mapping[Path, tuple[str, str]]) -> dict[Path, Path]:
     return found
 
 
-def _ready_made(folder: Path, pictures: Sequence[Path]) -> Callable[[Path], Path]:
+def ready_made(folder: Path, pictures: Sequence[Path]) -> Callable[[Path], Path]:
     """Which SR file of a folder belongs to an HR one: of its name, or a longer one, as baby_x4_SR.png.
 
     Of several, the one in the most folders of the same names. None, two as good, or one for two pictures are refused.

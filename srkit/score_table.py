@@ -24,10 +24,10 @@ def score_log(path: Path | str) -> CsvLog:
 
 
 class Results:
-    """The CSV file of `evaluate`: a line an image and method, added as soon as it is there. None keeps nothing."""
+    """The rows of a CSV file, a line an image and method, added as soon as it is there. None keeps no file."""
 
-    def __init__(self, path: Path | str | None):
-        self.log = score_log(path) if path else None
+    def __init__(self, log: CsvLog | None):
+        self.log = log
         self.rows = defaultdict(list)
         for row in self.tidy():
             self.rows[_place(row)].append(row)
@@ -38,9 +38,9 @@ class Results:
         if known is None:
             return None
         asked = [] if lpips is False else ["lpips", "lpips_squeeze"] if lpips else ["lpips_squeeze"]
-        could = min(known["width"], known["height"]) - 2 * known["scale"] >= LPIPS_LEAST
-        lacking = could and not math.isnan(known["psnr_rgb"]) and any(math.isnan(known[name]) for name in asked)
-        return None if lacking else known
+        if not any(math.isnan(known[name]) for name in asked) or math.isnan(known["psnr_rgb"]):
+            return known
+        return None if min(known["width"], known["height"]) - 2 * known["scale"] >= LPIPS_LEAST else known
 
     def append(self, row: dict[str, Any]) -> None:
         self.rows[_place(row)].append(row)
@@ -67,7 +67,7 @@ def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     parts, others = row["key"].split("-"), other["key"].split("-")
     if min(len(parts), len(others)) < 3:
         return True
-    return row["degradation"] == other["degradation"] and (parts[0] == others[0] or parts[1] == others[1])
+    return row.get("degradation") == other.get("degradation") and (parts[0] == others[0] or parts[1] == others[1])
 
 
 def _place(row: Mapping[str, Any]) -> tuple:

@@ -22,6 +22,7 @@ SHOWN = {
     "lpips": ("LPIPS", 3, -1),
     "lpips_squeeze": ("LPIPS-squeeze", 3, -1),
     "grid": ("grid (levels)", 2, -1),
+    "niqe": ("NIQE", 2, -1),
 }
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
 TEX |= {"–": r"\textendash{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}"}

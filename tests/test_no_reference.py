@@ -29,6 +29,15 @@ def test_a_grey_picture_is_its_own_grey_and_what_is_beyond_whole_squares_does_no
     assert niqe(grey) == pytest.approx(niqe(np.repeat(grey[..., None], 3, axis=2)), abs=0.02)
 
 
+def test_a_picture_is_described_alike_by_one_band_and_by_several(monkeypatch):
+    image = skimage.data.coffee()[:384, :300]
+    whole = niqe(image)
+    monkeypatch.setattr("srkit.no_reference.BAND", 96)
+    assert niqe(image) == pytest.approx(whole, abs=1e-6)
+    monkeypatch.setattr("srkit.no_reference.REACH", 0)  # the test sees where the filters lack their surroundings
+    assert niqe(image) != pytest.approx(whole, abs=1e-4)
+
+
 def test_pictures_that_niqe_cannot_judge_are_named():
     with pytest.raises(SrkitError, match="150 x 150 is too small for NIQE"):
         niqe(np.zeros((150, 150, 3), np.uint8))

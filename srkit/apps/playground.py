@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,6 +24,7 @@ from traitlets import Bytes, Int, Unicode
 from srkit.apps.slider import CompareSlider
 from srkit.files import SrkitError
 from srkit.images import crop_to_multiple, read_image
+from srkit.no_reference import CAUTION, niqe
 from srkit.pretrained import System
 from srkit.scoring import bicubic, enlarge, lr_of, scores
 from srkit.upscaling import upscale
@@ -74,8 +75,8 @@ class Playground:
     """The controls, the slider and the scores; everything in memory, nothing on disk.
 
     photographs: files by the name to show. systems: from `find_systems`. alpha: where its control begins. lpips: from
-    `metrics.lpips_judge`, or None. Afterwards: pictures by label, scores by picture (empty where no HR is known), and
-    said, the last answer in words.
+    `metrics.lpips_judge`, or None. Afterwards: pictures by label, scores by picture (NIQE alone where no HR is known;
+    no column of what none could be given), and said, the last answer in words.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Playground:
         self.shown: tuple[str, Sequence[int] | None] = "", None  # a photograph and the part of it in the slider
         self.system, self.said, self.quiet = None, "", False
         self.turned = False  # to a system for real photographs, by an upload
-        self.base, self.base_rows, self.pictures, self.scores = {}, {}, {}, pd.DataFrame()
+        self.base, self.base_rows, self.known, self.pictures, self.scores = {}, {}, {}, {}, pd.DataFrame()
         self.hr = self.lr = self.mix = None
         scales = dict.fromkeys(system.scale for system in systems)
         self.photo = widgets.Dropdown(options=[*photographs], description="Photograph")
@@ -178,7 +179,8 @@ class Playground:
         self.lr = lr_of(self.hr, unit) if self.truth.value else picture
         self.base = {"LR": enlarge(self.lr, system.scale, "nearest"), "bicubic": enlarge(self.lr, system.scale)}
         self.base[FIRST.get(next(iter(system.phases)), "network")] = upscale(self.lr, self.psnr)
-        self.base_rows = {label: self._scored(sr, label) for label, sr in self.base.items() if self.truth.value}
+        self.known = {} if self.hr is None else {"HR": self.hr}
+        self.base_rows = {label: self._scored(each, label) for label, each in (self.base | self.known).items()}
         self.shown = name, part
         self._mix()
         size = f"{width} x {height} became {width * system.scale} x {height * system.scale}"
@@ -189,22 +191,25 @@ class Playground:
         """Put the picture of the present alpha between the others."""
         began, alpha = time.perf_counter(), self.alpha.value
         mixed = {f"GAN, alpha {alpha:.2f}": upscale(self.lr, self.mix.at(alpha))} if self.mix else {}
-        rows = {label: self._scored(sr, label) for label, sr in mixed.items() if self.hr is not None}
-        self.scores = pd.DataFrame.from_dict(self.base_rows | rows, orient="index")
-        self.pictures = self.base | mixed
-        if self.hr is not None:
-            self.pictures["HR"] = self.hr
+        rows = self.base_rows | {label: self._scored(sr, label) for label, sr in mixed.items()}
+        self.pictures = self.base | mixed | self.known
+        scored = pd.DataFrame.from_dict({label: rows[label] for label in self.pictures}, orient="index")
+        self.scores = scored.dropna(how="all").dropna(how="all", axis="columns")
         self.slider.show(self.pictures)
-        untold = "<p>No scores: they need a picture that is made small first, so that its truth is known.</p>"
-        self.table.value = untold if self.scores.empty else self.scores.to_html(float_format="%.4g", border=0)
+        shown = "" if self.scores.empty else self.scores.to_html(float_format="%.4g", border=0, na_rep="")
+        words = "" if self.known else "Other scores need a picture that is made small first, so that HR is known. "
+        words += html.escape(CAUTION) if "NIQE" in self.scores else ""
+        self.table.value = f"{shown}<p>{words}</p>"
         return f"alpha {alpha:.2f} in {time.perf_counter() - began:.2f} s."
 
     def _scored(self, sr: np.ndarray, label: str) -> dict[str, float]:
+        if self.hr is None or label == "HR":
+            return {"NIQE": _niqe(sr)}
         shown = {"psnr_y": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "lpips": "LPIPS", "lpips_squeeze": "LPIPS-squeeze"}
         shown = {column: title for column, title in shown.items() if column != "lpips" or self.lpips}
         y = bicubic(self.hr, self.system.scale) if label == "bicubic" else None
         found = scores(sr, self.hr, self.system.scale, self.lpips, list(shown), y)
-        return {title: found[column] for column, title in shown.items()}
+        return {title: found[column] for column, title in shown.items()} | {"NIQE": _niqe(sr)}
 
     def _offer(self) -> list[tuple[str, System]]:
         return [(system.label, system) for system in self.systems if system.scale == self.scale.value]
@@ -237,6 +242,13 @@ class Playground:
             self._prefer(real=name in self.own)
         self.quiet = False
         self.refresh()
+
+
+def _niqe(picture: np.ndarray) -> float:
+    """NaN of a picture that is too small or too flat."""
+    with suppress(SrkitError):
+        return niqe(picture)
+    return np.nan
 
 
 def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndarray:

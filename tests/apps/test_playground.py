@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.data import chelsea
 
 import srkit
 from srkit.apps.page import as_page
@@ -19,6 +20,7 @@ from srkit.course.notebooks import chapters
 from srkit.evaluation import enlarge, evaluate, lr_of
 from srkit.files import SrkitError
 from srkit.generator import SRResNet, interpolate
+from srkit.no_reference import niqe
 from srkit.pretrained import System, find_systems
 from srkit.profiles import PROFILES
 from srkit.training import train
@@ -144,17 +146,32 @@ def test_an_uploaded_picture_is_enlarged_and_as_the_truth_it_is_scored(files, sy
     mine = np.random.default_rng(1).integers(0, 256, (66, 70, 3), dtype=np.uint8)
     send(play, "first.png", png(mine))  # a name that is there already
     assert play.photo.value == "first.png (yours)"
-    assert play.scores.empty
+    assert list(play.scores) == ["NIQE"]
     np.testing.assert_array_equal(play.pictures["PSNR network"], srkit.upscale(mine, network(0)))
     np.testing.assert_array_equal(play.pictures["bicubic"], enlarge(mine, 4))
     play.slider.set_state({"box": [40, 80, 100, 120]})
     np.testing.assert_array_equal(play.lr, mine[10:35, 20:50])
     play.truth.value = True
     np.testing.assert_array_equal(play.lr, lr_of(mine[:64, :68], 4))
-    assert len(play.scores) == 4
+    assert play.scores.dropna().index.tolist() == list(play.pictures)[:-1]
     assert play.upload.content == b""
     play.photo.value = "second.png"
     assert (play.truth.value, play.truth.disabled) == (True, True)
+
+
+def test_niqe_stands_beside_each_picture_that_is_large_enough_for_it(files, systems):
+    play = Playground(files, systems)
+    send(play, "mine.png", png(chelsea()[:200, 100:300]))
+    for truth in (False, True):
+        play.truth.value = truth
+        assert play.scores["NIQE"].to_dict() == {label: niqe(picture) for label, picture in play.pictures.items()}
+        assert "sharpening alone lowers it" in play.table.value
+        assert ("so that HR is known" in play.table.value) != truth
+    assert play.scores.loc["HR"].drop("NIQE").isna().all()
+    send(play, "small.png", png(chelsea()[100:180, 100:190]))
+    play.truth.value = True
+    assert "NIQE" not in play.table.value
+    assert list(play.scores.index) == ["LR", "bicubic", "PSNR network", "GAN, alpha 1.00"]
 
 
 @pytest.mark.parametrize(
