@@ -328,6 +328,19 @@ def test_status_tells_what_is_done_running_stopped_failed_and_missing(done, tmp_
     assert table["hours_left"].notna().all()
 
 
+def test_a_run_that_was_stopped_while_it_was_scored_is_not_done(done, tmp_path):
+    study, folder, _ = done
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    path = tmp_path / "runs" / "srresnet-tiny-s0" / "scores.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))  # one picture is missing
+    assert dict(status(study.file, tmp_path / "runs").set_index("run")["state"])["srresnet-tiny-s0"] == "trained"
+    record = collect(study, tmp_path / "runs", tmp_path / "figures")
+    there = {(run["system"], run["seed"]) for run in record.study["runs"]}
+    assert ("srresnet", 0) not in there
+    assert ("gan", 0) not in there  # it has its first phase from there
+    assert ("srresnet", 1) in there
+
+
 def test_a_run_of_another_recipe_is_not_taken_for_done(done):
     _, folder, _ = done
     other = read_study(written(folder, TINY.replace("gan_steps = 2", "gan_steps = 3") + VARIANT % HINGE))

@@ -86,7 +86,8 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     """Write the record of what is finished of a study. SrkitError where nothing is."""
     if not study.tests:
         raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
-    done = [planned for planned in study.runs() if finished(planned, runs)]
+    done = {planned.folder: planned for planned in study.runs() if finished(planned, runs)}
+    done = [planned for planned in done.values() if _first_phase_from(Run(runs / planned.folder)) in {None, *done}]
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
     order = {entry.name: place for place, entry in enumerate(study.entries)}
@@ -138,11 +139,16 @@ def thinned(history: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept).drop_duplicates("step").sort_values("step")
 
 
+def _first_phase_from(run: Run) -> str | None:
+    """The run that has trained and scored this one's first phase, where it is another."""
+    return run.config.get("first_phase_from")
+
+
 def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     for planned in done:
         run = source = Run(runs / planned.folder)
-        while source.done and "first_phase_from" in source.config:  # who trained the first phase has scored it
-            source = Run(runs / source.config["first_phase_from"])
+        while source.done and (other := _first_phase_from(source)):
+            source = Run(runs / other)
         first, rest = run.phases[:1], run.phases[1:]
         for protocol, degradation in protocols(planned.recipe.degradation).items():
             for holder, phases in ((source, first), (run, rest)):

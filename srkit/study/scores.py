@@ -1,11 +1,13 @@
 """Scores of a study's runs: on the degradation that each was trained for, and all on the bicubic one of the papers."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate
+from srkit.files import SrkitError
 from srkit.metrics import lpips_judge
 from srkit.runs import Run
 from srkit.score_table import score_log
@@ -58,14 +60,27 @@ def own_phases(run: Run) -> list[str]:
 
 
 def is_scored(planned: Planned, run: Run) -> bool:
-    """Whether every phase has been scored on every test set since its weights were written."""
-    wanted = {(set_name(planned.study, test), phase) for test in planned.study.tests for phase in own_phases(run)}
+    """Whether every phase has been scored on every picture of every test set since its weights were written.
+
+    Of a set that is not at hand, any scores will do.
+    """
+    places = {set_name(planned.study, test): planned.study.place(test) for test in planned.study.tests}
+    wanted = {(name, phase): _pictures(place) for name, place in places.items() for phase in own_phases(run)}
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
     for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]
         if not path.exists() or path.stat().st_mtime < newest:
             return False
-        found = score_log(path).read()[["set", "method"]]
-        if not wanted <= set(found.itertuples(index=False, name=None)):
+        found = score_log(path).read().groupby(["set", "method"]).size()
+        if any(found.get(each, 0) < pictures for each, pictures in wanted.items()):
             return False
     return True
+
+
+@cache
+def _pictures(place: str | Path) -> int:
+    """How many pictures a test set has, counted once a process; 1 where it is not at hand."""
+    try:
+        return len(find_images(place)[0])
+    except SrkitError:
+        return 1
