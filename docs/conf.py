@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from srkit import __version__  # noqa: E402
 from srkit.course.editions import assigned  # noqa: E402
-from srkit.files import replacing, write_text  # noqa: E402
+from srkit.files import SrkitError, replacing, write_text  # noqa: E402
 
 project, author, release = "srkit", "the authors of srkit", __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
@@ -26,6 +26,7 @@ exclude_patterns = ["README.md", "_results.md"]
 html_theme = "furo"
 html_title = "srkit"
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]  # the page without a server, which try_it() builds
 html_css_files = ["srkit.css"]
 html_show_copyright = False
 html_copy_source = False
@@ -91,6 +92,24 @@ def sliders() -> None:
     pictures = {"bicubic": enlarge(lr, 4)}
     pictures |= {name: super_resolve(load(name, 4), lr) for name in ("srresnet_light", "srgan_light")}
     CompareSlider(pictures | {"HR": hr}, right=2).to_html(target, "Four times as large, by three methods")
+
+
+def try_it() -> None:
+    """The page without a server, and the site's page that leads to it, or says why it is not there."""
+    from srkit.apps.static import build_static
+
+    docs = Path(__file__).parent
+    shutil.rmtree(docs / "_extra", ignore_errors=True)
+    (docs / "_extra").mkdir()
+    text = "# Try it\n\nEnlarge a picture of your own in this browser: it never leaves your device.\n\n"
+    try:
+        build_static(docs / "_extra" / "try")
+        text += '```{raw} html\n<p><a href="try/index.html">Open the page</a></p>\n```\n'
+    except (SrkitError, ImportError) as error:
+        shutil.rmtree(docs / "_extra" / "try", ignore_errors=True)
+        print(f"The site is built without the page of Try it. {error}", file=sys.stderr)
+        text += "The page was not built with this site: `srkit app --static DIR` writes it.\n"
+    write_text(docs / "try.md", text)
 
 
 def results() -> None:
@@ -162,6 +181,7 @@ def plain(app, what, name, thing, options, lines: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     notebooks()
     sliders()
+    try_it()
     results()
     studies()
     app.add_html_math_renderer("mathml", inline_renderers=math_renderer(False), block_renderers=math_renderer(True))

@@ -79,3 +79,14 @@ def test_the_search_knows_the_pages(site):
     out, _ = site
     index = json.loads(re.search(r"Search.setIndex\((.*)\)", (out / "searchindex.js").read_text()).group(1))
     assert {"glossary", "teach/plan", "notebooks/05_training"} <= set(index["docnames"])
+
+
+def test_try_it_opens_the_page_or_says_how_to_make_it(site):
+    out, pages = site
+    said = (out / "try.html").read_text()
+    assert "try.html" in pages[out / "index.html"].links
+    if "try/index.html" not in pages[out / "try.html"].links:
+        assert "srkit app --static DIR" in said
+        return
+    files = json.loads((out / "try" / "files.json").read_text())
+    assert [name for name in files if not (out / "try" / name).exists()] == []
