@@ -94,4 +94,4 @@ site: setup
 	@cd $(root) && { .venv/bin/python -c 'import myst_nb, furo, latex2mathml, nbgrader' 2>/dev/null || \
 	  PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[site]'; } && \
 	{ [ -e runs/course-smoke/07_playground.ipynb ] || .venv/bin/python -P -m srkit course; } && \
-	exec .venv/bin/python -m sphinx -W --keep-going -E -b html docs build/site
+	exec env SRKIT_TRY_IT=1 .venv/bin/python -m sphinx -W --keep-going -E -b html docs build/site

@@ -95,7 +95,10 @@ def sliders() -> None:
 
 
 def try_it() -> None:
-    """The page without a server, and the site's page that leads to it, or says why it is not there."""
+    """The page without a server, and the site's page that leads to it, or says why it is not there.
+
+    It takes minutes, since every network is exported: `make site` asks for it by SRKIT_TRY_IT=1.
+    """
     from srkit.apps.static import build_static
 
     docs = Path(__file__).parent
@@ -103,6 +106,8 @@ def try_it() -> None:
     (docs / "_extra").mkdir()
     text = "# Try it\n\nEnlarge a picture of your own in this browser: it never leaves your device.\n\n"
     try:
+        if os.environ.get("SRKIT_TRY_IT") != "1":
+            raise SrkitError("SRKIT_TRY_IT=1 builds it.")
         build_static(docs / "_extra" / "try")
         text += '```{raw} html\n<p><a href="try/index.html">Open the page</a></p>\n```\n'
     except (SrkitError, ImportError) as error:
