@@ -185,3 +185,9 @@ def test_the_lowest_versions_are_those_of_pyproject_each_exactly(project, requir
     program = re.search(r"-c '(import re, tomllib.*?)' >", (project / "Makefile").read_text())[1].replace("$$", "$")
     done = subprocess.run([sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=True)
     assert sorted(done.stdout.split()) == sorted(line.replace(">=", "==") for line in requirements)
+
+
+def test_the_readmes_first_table_is_the_studys(project):
+    page, kept = (project / name for name in ("README.md", "figures/systems/overview.md"))
+    table = page.read_text().partition("<!-- systems -->\n")[2].partition("<!-- end of systems -->")[0]
+    assert table == kept.read_text(), "python studies/ship.py readme studies/systems.toml"

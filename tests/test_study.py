@@ -602,6 +602,7 @@ def test_a_notebook_takes_the_scores_of_each_picture_from_a_record(done, tmp_pat
     )
     gains = scored.loc[("gan", 1, "gan"), "psnr_y"] - scored.loc[("bicubic", 0, ""), "psnr_y"]
     assert table.loc["gan, seed 1", "gain"] == pytest.approx(gains.mean())
+    assert len(rows) == len(studies.picture_scores(["srresnet"], "pictures", "tiny")) * 5 / 3  # bicubic at x4 alone
 
 
 def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_path, monkeypatch):
@@ -614,6 +615,8 @@ def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_p
     for system in record.systems:
         for name in (f"history-{system}", f"crops-of-{system}-{place}"):
             write_image(tmp_path / "figures" / "tiny" / f"{name}.png", np.zeros((30, 1800, 3), np.uint8))
+        (tmp_path / "figures" / "tiny" / "pages").mkdir(exist_ok=True)
+        (tmp_path / "figures" / "tiny" / "pages" / f"{system}.md").write_text(system_page(record, system))
     studies.show_pages("tiny")
     assert len(shown) == len(record.systems)
     for system, html in zip(record.systems, shown, strict=True):

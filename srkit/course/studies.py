@@ -13,7 +13,6 @@ from PIL import Image
 
 from srkit.paths import home, inputs
 from srkit.study.figures import alone, draw_crops, draw_curves, groups
-from srkit.study.page import system_page
 from srkit.study.record import Record, read_record
 from srkit.study.tables import common_table, last_phases, made
 from srkit.tables import p_as_text
@@ -60,7 +59,8 @@ def show_pages(study: str = "systems") -> None:
         def picture(match: re.Match) -> str:
             return f"![{match[1]}]({_inline(record.folder / match[2][3:])})" if match[2] in shown else ""  # noqa: B023
 
-        page = re.sub(r"!\[(.*?)\]\((.*?)\)", picture, system_page(record, system)).partition("\n")[2]
+        text = (record.folder / "pages" / f"{system}.md").read_text(encoding="utf-8").partition("\n")[2]
+        page = re.sub(r"!\[(.*?)\]\((.*?)\)", picture, text)
         display(HTML(f"<details><summary><b>{system}</b></summary>{markdown2html(page)}</details>"))
 
 
@@ -74,7 +74,9 @@ def picture_scores(systems: list[str], test: str = "BSD100", study: str = "syste
         print(MISSING.format(study))
         return None
     rows = record.common()
-    rows = last_phases(rows[(rows["set"] == test) & rows["system"].isin(["bicubic", *systems])])
+    tasks = rows[rows["system"].isin(systems)]["task"].unique()
+    rows = rows[(rows["set"] == test) & rows["task"].isin(tasks) & rows["system"].isin(["bicubic", *systems])]
+    rows = last_phases(rows)
     methods = rows["system"] + (", seed " + rows["seed"].astype(str)).where(rows["system"] != "bicubic", "")
     return rows.assign(method=methods, scale=rows["task"].str[1].astype(int)).reset_index(drop=True)
 
