@@ -89,11 +89,17 @@ def evaluate(
     results.tidy()
     if not table:
         raise SrkitError(found[0] if found else "there is no picture to score: name a folder of HR images.")
-    for problem in found if problems is None else ():
-        warnings.warn(f"left out: {problem}", stacklevel=2)
+    tell(found, problems)
+    return pd.DataFrame(table)[list(COLUMNS)]
+
+
+def tell(found: Sequence[str], problems: list[str] | None) -> None:
+    """Add what was left out to the caller's list, or warn of each where none is given."""
     if problems is not None:
         problems += found
-    return pd.DataFrame(table)[list(COLUMNS)]
+        return
+    for problem in found:
+        warnings.warn(f"left out: {problem}", stacklevel=3)
 
 
 class Truth:

@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import nn
 from srkit.csv_log import CsvLog
 from srkit.data.pairs import size
 from srkit.data.sources import find_pictures
-from srkit.evaluation import Truth, places, ready_made, sr_paths
+from srkit.evaluation import Truth, places, ready_made, sr_paths, tell
 from srkit.files import SrkitError, replacing
 from srkit.fingerprints import fingerprint
 from srkit.images import read_image, write_image
@@ -89,10 +88,7 @@ def evaluate_without_reference(
     found = [some.get(problem, "") + problem for problem in found]
     if all(math.isnan(row["niqe"]) for row in table):
         raise SrkitError(found[0] if found else "there is no picture to score: name a folder of photographs.")
-    for problem in found if problems is None else ():
-        warnings.warn(f"left out: {problem}", stacklevel=2)
-    if problems is not None:
-        problems += found
+    tell(found, problems)
     return pd.DataFrame(table)[list(COLUMNS)]
 
 

@@ -53,6 +53,8 @@ def keep(file: Path, runs: Path | None = None, finished: Path = HERE / "finished
                 thinned(history).to_csv(beside, index=False, float_format="%.6g")
             for phase in run.phases:
                 save_halves(run.weights(phase), there.weights(phase))
+            for name in FILES.values():  # of other weights
+                (there.folder / name).unlink(missing_ok=True)
         scores = [name for name in FILES.values() if _size(run.folder / name) > _size(there.folder / name)]
         for name in scores:
             shutil.copyfile(run.folder / name, there.folder / name)

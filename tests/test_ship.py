@@ -89,7 +89,9 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     (folder / "again" / NAME / "scores.csv").write_text("set,method\na,psnr\n")
     assert command("keep", "--runs", folder / "again").stdout.split() == [str(kept.folder)]
     assert (kept.folder / "scores.csv").read_text() == "set,method\na,psnr\n"
-    (kept.folder / "scores.csv").unlink()
+    (kept.folder / "config.json").write_text(json.dumps(run.config | {"seconds": 0.0}))
+    assert command("keep", "--runs", folder / "runs").stdout.split() == [str(kept.folder)]
+    assert not (kept.folder / "scores.csv").exists(), "scores of other weights"
 
     words = ["--run", NAME, "--phase", "gan", "--licence", "mine", "--weights", folder / "weights"]
     done = command("box", *words)

@@ -39,7 +39,7 @@ COLUMNS = ["system", "seed", "phase", "task", "set", "image", *SCORES]
 KEPT = ("recipe", "profile", "seed", "data", "perceptual_weights", "versions", "device", "precision", "seconds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, so that its tables are made once
 class Record:
     """A study as its folder of figures keeps it."""
 

@@ -1,5 +1,6 @@
 """A study's tables: mean and standard deviation over seeds, paired tests over pictures."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,14 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
     return table
 
 
+@lru_cache(4)
 def common_table(record: Record) -> pd.DataFrame:
     """Every system on the papers' bicubic LR, with what it is compared with in the study."""
     rows = _in_order(record, last_phases(record.common()))
     return compared(rows, means(rows), record.study["against"])
 
 
+@lru_cache(4)
 def own_table(record: Record) -> pd.DataFrame:
     """Every system on the task that it was trained for, compared with bicubic on the same."""
     own = [last_phases(record.own(name)) for name in record.systems]
@@ -66,7 +69,7 @@ def overview(record: Record) -> pd.DataFrame:
     """Task, system, seeds, and for each test set "PSNR-Y / SSIM-Y / LPIPS", as text: the last phases at a glance."""
     table = pd.concat([common_table(record), own_table(record)]).drop_duplicates([*KEYS])
     table["text"] = [
-        f"{row.psnr_y:.2f}" + (f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 and row.system != "bicubic" else "")
+        f"{row.psnr_y:.2f}" + (f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 else "")
         + f" / {row.ssim_y:.3f}" + (f" / {row.lpips:.3f}" if row.lpips == row.lpips else "")
         for row in table.itertuples()
     ]  # fmt: skip
