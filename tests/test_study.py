@@ -33,7 +33,7 @@ from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane
 from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
 from srkit.study.report import redraw
-from srkit.study.tables import common_table, compared, means, overview, own_table, unlike
+from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
 from srkit.tables import results
@@ -570,7 +570,8 @@ def test_a_notebook_shows_a_group_with_what_it_gained_on_its_base(done, tmp_path
         monkeypatch.setattr(studies, name, lambda name=name: tmp_path / name)
     assert studies.show_group("", "tiny") is None
     assert "srkit study run studies/tiny.toml makes it" in capsys.readouterr().out
-    shutil.copytree(folder / "figures", tmp_path / "inputs" / "wheel" / "figures" / "tiny")  # attached on Kaggle
+    attached = shutil.copytree(folder / "figures", tmp_path / "inputs" / "wheel" / "figures" / "tiny")  # on Kaggle
+    write_tables(read_record(attached))
     shown = studies.show_group("", "tiny").data.set_index("variant")
     assert "Study tiny: tiny profile" in capsys.readouterr().out
     plt.close("all")

@@ -14,7 +14,7 @@ from PIL import Image
 from srkit.paths import home, inputs
 from srkit.study.figures import alone, draw_crops, draw_curves, groups
 from srkit.study.record import Record, read_record
-from srkit.study.tables import common_table, last_phases, made
+from srkit.study.tables import last_phases, made
 from srkit.tables import p_as_text
 
 MISSING = "The study {0} is not here: srkit study run studies/{0}.toml makes it, in hours."
@@ -96,7 +96,7 @@ def gains(record: Record, systems: list[str]) -> pd.DataFrame:
     With a discriminator: the mean share of the adversarial term in the gradient at SR.
     """
     share = record.histories.groupby("system")["share_adversarial"].mean()
-    table = common_table(record)
+    table = pd.read_csv(record.folder / "common.csv", dtype={"system": str})
     table = table[table["system"].isin(systems)]
     name = table.loc[table["images"].idxmax(), "set"]
     lines = []
