@@ -24,12 +24,20 @@ CARD = Path(__file__).parent / "model_card.md"
 
 
 def export_onnx(
-    network: What, file: Path | str, scale: int | None = None, phase: str | None = None, runs: Path | str | None = None
+    network: What,
+    file: Path | str,
+    scale: int | None = None,
+    phase: str | None = None,
+    runs: Path | str | None = None,
+    *,
+    fold: bool = True,
 ) -> Path:
     """Write a generator as one ONNX file, which any program with an ONNX runtime opens. Returns the file's path.
 
     network: what `pretrained.resolve` understands, such as a run's folder, a recipe's name or a file of weights.
-    scale: of a name, by default its recipe's. phase: of a run or name, else the last.
+    scale: of a name, by default its recipe's. phase: of a run or name, else the last. fold: whether constants are
+    computed and batch norm becomes a part of the convolutions; without, the file holds the network's own weights and no
+    more, so that the mean of two networks' weights is their mixture.
 
     The file's input `lr` is (1, 3, height, width) float32 RGB in [0, 1] of any height and width, its output `sr` the
     same, `scale` times as high and as wide. Its metadata hold `scale`, `tile_overlap` (how many LR pixels around a
@@ -58,6 +66,7 @@ def export_onnx(
                     opset_version=OPSET,
                     dynamic_shapes=(sides,),
                     dynamo=True,
+                    optimize=fold,
                     verbose=False,
                 )
         except Exception as error:  # the exporter's many errors all mean this

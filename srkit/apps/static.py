@@ -77,7 +77,7 @@ def _network(folder: Path, system: System) -> dict[str, object]:
     name, scale, stem = system.name, system.scale, f"networks/{system.name}-x{system.scale}"
     graph, weights, shapes = folder / f"{stem}.onnx", {}, []
     for phase in system.phases:
-        model = onnx.load(export_onnx(name, graph, scale, phase))
+        model = onnx.load(export_onnx(name, graph, scale, phase, fold=False))
         floats = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
         shapes.append([(each.name, list(each.dims)) for each in floats])
         parts = [onnx.numpy_helper.to_array(each).astype("<f4").ravel() for each in floats]
@@ -113,8 +113,8 @@ def _mixes(graph: Path, name: str, scale: int, weights: dict[str, np.ndarray], s
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    values = (weights["psnr"] + weights["gan"]) / 2
-    options.add_external_initializers_from_files_in_memory(["weights"], [values.tobytes()], [values.nbytes])
+    held = ((weights["psnr"] + weights["gan"]) / 2).tobytes()  # the session reads it later
+    options.add_external_initializers_from_files_in_memory(["weights"], [held], [len(held)])
     session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
     lr = np.random.default_rng(0).random((1, 3, 24, 17), dtype=np.float32)
     with torch.no_grad():
