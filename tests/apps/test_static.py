@@ -10,9 +10,6 @@ from srkit.pretrained import shipped_systems
 
 pytest.importorskip("onnxruntime", reason="needs pip install srkit[export]")
 ONE = "srgan", 4  # with batch norm: folded into convolutions, the mean of two sets of weights is not their mixture
-    "srgan",
-    4,
-)  # batch norm: folded into convolutions, half of each phase would be another network than the half-way one
 
 
 @pytest.mark.parametrize(
