@@ -97,7 +97,7 @@ def sliders() -> None:
 def try_it() -> None:
     """The page without a server, and the site's page that leads to it, or says why it is not there.
 
-    It takes minutes, since every network is exported: `make site` asks for it by SRKIT_TRY_IT=1.
+    It takes a minute, since every network is exported: `make site` asks for it by SRKIT_TRY_IT=1.
     """
     from srkit.apps.static import build_static
 
