@@ -2,6 +2,7 @@
 
 python studies/ship.py keep studies/systems.toml
 python studies/ship.py box studies/systems.toml --run srgan-systems-s0-photos --phase gan
+python studies/ship.py box studies/box.toml --run light-x2-box-s0-photos --phase psnr --name srresnet_light
 python studies/ship.py readme studies/systems.toml
 """
 
@@ -74,12 +75,14 @@ def box(
     sets: list[str] | None = None,
     licence: str | None = None,
     note: str = "Scored once, after all was chosen.",
+    name: str | None = None,
     finished: Path = HERE / "finished",
     weights: Path = FOLDER,
 ) -> None:
     """Score a kept run's phase on sets, by default the study's, and write weights and card for srkit.
 
-    What the kept run's scores.csv holds is not scored again. The licence is by default that of like weights.
+    What the kept run's scores.csv holds is not scored again. The licence is by default that of like weights. The name
+    is what srkit calls them, where that is not the study's name of the system.
     """
     study = read_study(file)
     planned = known(run, {each.folder: each for each in study.runs()}, study.name)
@@ -103,7 +106,7 @@ def box(
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     facts = {"licence": licence, "commit": commit.strip(), "command": f"srkit study run studies/{file.name}"}
     facts |= {"scores": scores, "note": note, "photographs": listed.name}
-    print(ship(kept, phase, facts, weights))
+    print(ship(kept, phase, facts, weights, name))
 
 
 @program.command()
@@ -131,16 +134,19 @@ def save_halves(source: Path, target: Path) -> None:
         save_file({key: value.half() if value.is_floating_point() else value for key, value in whole.items()}, beside)
 
 
-def ship(run: Run, phase: str, facts: dict[str, object], folder: Path) -> Path:
+def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str | None = None) -> Path:
     """Write a run's weights, in half precision, and their card into `folder`; returns the card.
 
     facts: what the run's record does not know: licence of the data, commit, scores by set.
     """
-    path = folder / f"{run.config['recipe']['name']}-x{run.scale}-{phase}.safetensors"
+    recipe = run.config["recipe"]
+    name = name or recipe["name"]
+    path = folder / f"{name}-x{run.scale}-{phase}.safetensors"
     save_halves(run.weights(phase), path)
     steps = run.history().query("phase == @phase")["step"].max()
     card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
-    card |= {name: run.config.get(name) for name in KEPT} | {"steps": int(steps)} | facts
+    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name}, "steps": int(steps)}
+    card |= facts
     write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return path.with_suffix(".json")
 

@@ -113,6 +113,14 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     assert (kept.folder / "scores.csv").read_bytes() == scored
     assert len(pd.read_csv(kept.folder / "scores.csv")) == 2
 
+    assert command("box", *words, "--name", "srgan_light").returncode == 0
+    other = json.loads((folder / "weights" / "srgan_light-x4-gan.json").read_text())
+    assert (other["recipe"], other["file"]) == (
+        card["recipe"] | {"name": "srgan_light"},
+        "srgan_light-x4-gan.safetensors",
+    )
+    assert other["sha256"] == card["sha256"]
+
 
 def test_what_is_no_result_is_refused_in_one_sentence(command, folder):
     config = Run(folder / "runs" / NAME).config

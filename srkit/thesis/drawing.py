@@ -92,7 +92,7 @@ def _save(figure: Figure, path: Path, words: Mapping[str, str]) -> None:
                 text.set_text(re.sub(r"(?<=\d)\.(?=\d)", ",", words.get(text.get_text(), text.get_text())))
             for axis in figure.findobj(Axis):
                 axis.set_major_formatter(_with_comma(axis.get_major_formatter()))
-        figure.savefig(beside, dpi=305, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+        figure.savefig(beside, dpi=220, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
     plt.close(figure)
 
 
