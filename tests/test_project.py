@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,11 @@ def test_the_readmes_first_table_is_the_studys(project):
     page, kept = (project / name for name in ("README.md", "figures/systems/overview.md"))
     table = page.read_text().partition("<!-- systems -->\n")[2].partition("<!-- end of systems -->")[0]
     assert table == kept.read_text(), "python studies/ship.py readme studies/systems.toml"
+
+
+def test_the_systems_of_a_task_stand_together_below_its_bicubic(project):
+    lines = (project / "figures/systems/overview.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in lines if line.startswith("| x")]
+    tasks = [list(systems) for _, systems in groupby(rows, key=lambda row: row[0])]
+    assert len(tasks) == len({task for task, _ in rows})
+    assert {systems[0][1] for systems in tasks} == {"bicubic"}

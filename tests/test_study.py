@@ -458,8 +458,11 @@ def test_all_is_drawn_from_what_is_kept_without_runs_and_photographs(done, tmp_p
     shutil.copytree(folder / "figures", tmp_path / "figures")
     (tmp_path / "my_recipes.py").write_text(MINE)
     (tmp_path / "alone.toml").write_text(study.file.read_text())
+    old, own = (tmp_path / "figures" / name for name in ("crops-of-wild-pictures-old.png", "mine.png"))
+    old.touch(), own.touch()
     paths = redraw(tmp_path / "alone.toml", tmp_path / "figures")
     assert all(path.stat().st_size for path in paths)
+    assert (old.exists(), own.exists()) == (False, True), "a figure that is no longer drawn"
     names = {path.name for path in paths}
     for figure in ("plane", "curves", "losses", "crops-pictures-a", "history-wild", "crops-of-wild-pictures-a"):
         assert {f"{figure}.{kind}" for kind in ("pdf", "png", "csv")} <= names

@@ -37,4 +37,7 @@ def figures_of(study: Study, figures: Path | str | None = None) -> Path:
 
 
 def _write(record: Record) -> list[Path]:
-    return [*write_tables(record), *draw_study(record), *write_pages(record)]
+    written = [*write_tables(record), *draw_study(record), *write_pages(record)]
+    for old in {*record.folder.glob("crops-*"), *record.folder.glob("history-*")}.difference(written):
+        old.unlink()  # of a picture that is no longer the one that a rule chooses, or of a system that is gone
+    return written

@@ -76,8 +76,11 @@ def overview(record: Record) -> pd.DataFrame:
     table["seeds"] = table["seeds"].astype(str).where(table["system"] != "bicubic", "–")
     wide = table.pivot(index=["task", "system", "seeds"], columns="set", values="text").reset_index()
     systems = {name: place for place, name in enumerate(["bicubic", *record.systems])}
-    order = {task: (-int(task[1]), not task.endswith(", bicubic")) for task in wide["task"]}  # large scales first
     wide = wide.sort_values("system", key=lambda names: names.map(systems))
+    own = {task: place for place, task in enumerate(wide.loc[wide["system"] != "bicubic", "task"].unique())}
+    order = {  # large scales first
+        task: (-int(task[1]), not task.endswith(", bicubic"), own.get(task, len(own))) for task in wide["task"]
+    }
     wide = wide.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable", ignore_index=True)
     return wide[["task", "system", "seeds", *record.study["tests"]]].rename_axis(columns=None)
 
