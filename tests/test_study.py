@@ -383,6 +383,9 @@ def test_means_spread_and_tests_are_those_of_the_definitions():
     assert table["against"].tolist() == ["–", "a", "a"]
     assert list(table["seeds"]) == [3, 3, 3]
     assert list(table["images"]) == [6, 6, 6]
+    fewer = rows[(rows["system"] != "b") | (rows["seed"] == 2)]  # whose base scores a dB more than its mean over seeds
+    table = compared(fewer, means(fewer), {"b": "a", "c": "a"}).set_index("system")
+    assert table.loc["b", "psnr_y_gain"] == pytest.approx(1.25)
 
 
 def test_runs_that_are_not_alike_are_told_of(done):

@@ -34,18 +34,31 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -> pd.DataFrame:
     """`means` with what each system gains over the one that it is compared with, and how likely chance alone does that.
 
-    against: by system. Columns: against; psnr_y_gain in dB and lpips_gain, each with its interval, _low and _high, and
-    its _p, of `srkit.tables.paired_tests`; Holm's correction is within a set and task.
+    against: by system. Two that were trained are compared on the seeds that both have. Columns: against; psnr_y_gain in
+    dB and lpips_gain, each with its interval, _low and _high, and its _p, of `srkit.tables.paired_tests`; Holm's
+    correction is within a set and task.
     """
     others, columns = {}, list(table)
+    pairs = [(system, rival) for system, rival in against.items() if {system, rival} <= {*rows["system"]}]
     for score in ("psnr_y", "lpips"):
-        tests = paired_tests(rows, against, score, holm=False, keys=KEYS).set_index([*KEYS])
+        tests = [
+            paired_tests(_of_shared_seeds(rows, *pair), dict([pair]), score, holm=False, keys=KEYS) for pair in pairs
+        ]
+        tests = pd.concat(tests or [paired_tests(rows[:0], {}, score, holm=False, keys=KEYS)]).set_index([*KEYS])
         tests["p"] = tests.groupby(level=[*KEYS[:2]])["p"].transform(holm_corrected)
         others |= {at: against[at[2]] for at in tests.index}
         table = table.join(tests.drop(columns="images").add_prefix(f"{score}_"), on=[*KEYS])
     rivals = [others.get(at, "–") for at in table[[*KEYS]].itertuples(index=False, name=None)]
     table.insert(len(columns), "against", rivals)
     return table
+
+
+def _of_shared_seeds(rows: pd.DataFrame, system: str, rival: str) -> pd.DataFrame:
+    """The rows of two systems, of the seeds that both have; of all seeds where they share none, or one is bicubic."""
+    pair = rows[rows["system"].isin([system, rival])]
+    mine, theirs = (set(pair.loc[pair["system"] == name, "seed"]) for name in (system, rival))
+    shared = mine & theirs if "bicubic" not in (system, rival) else set()
+    return pair[pair["seed"].isin(shared)] if shared else pair
 
 
 @lru_cache(4)
@@ -142,7 +155,10 @@ def caption(record: Record, table: pd.DataFrame) -> str:
     text = f"{protocol(scales)}; means over the pictures and seeds, ± the standard deviation over seeds where there are"
     text += " several. LPIPS (AlexNet): lower is better."
     if "against" in table:
-        text += " Gain and p: against the system named, paired permutation test over pictures, Holm's correction."
+        text += (
+            " Gain and p: against the system named, on the seeds that both have; paired permutation test over pictures,"
+        )
+        text += " Holm's correction."
         text += " Best in bold, second underlined."
     return f"{text} {made(record)}"
 
