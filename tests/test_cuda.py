@@ -1,5 +1,7 @@
 """A GPU beside a CPU: 16 bits, graphs, resident pictures, compiler, random state. Skipped without a GPU."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from srkit.files import SrkitError
 from srkit.losses import LPIPS, Wasserstein
 from srkit.profiles import fit
 from srkit.recipes import RECIPES
+from srkit.runs import Run
 from srkit.steps import Learner
 from srkit.training import Interrupted, train
 from srkit.upscaling import upscale
@@ -118,3 +121,17 @@ def test_a_step_as_one_graph_trains_as_the_plain_one(name, precision):
     apart = torch.cat([(a - b).flatten() for a, b in zip(plain.ema.parameters(), graph.ema.parameters(), strict=True)])
     assert moved.norm() > 0
     assert apart.norm() < allowed * moved.norm()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
+def test_two_gpus_with_half_the_batch_each_train_as_one(tmp_path):
+    """SRResNet light has no batch norm, whose statistics would be those of each half."""
+    one = [sys.executable, "-m", "srkit"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "srkit"]
+    for name, command in (("one", one), ("two", two)):
+        words = ["train", "srresnet_light", "--precision", "fp32", "--device", "cuda", "--runs", str(tmp_path / name)]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+    here, there = (Run(tmp_path / name / "srresnet_light-smoke-s0").history() for name in ("one", "two"))
+    assert list(there["step"]) == list(here["step"]), "one process alone writes"
+    np.testing.assert_allclose(there["pixel"], here["pixel"], rtol=0.02)

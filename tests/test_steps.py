@@ -13,7 +13,7 @@ from srkit.files import SrkitError
 from srkit.losses import Adversarial, Wasserstein, slope_between
 from srkit.profiles import fit
 from srkit.recipes import RECIPES
-from srkit.steps import Learner, gradient_shares, learning_rate
+from srkit.steps import Learner, compile_network, gradient_shares, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -151,3 +151,15 @@ def test_the_adversarial_loss_is_not_rounded_to_16_bits():
     half.begin(phase)
     value = float(half.step(phase, *batch(going.recipe, 3), 0.0)["adversarial"])
     assert value != float(torch.tensor(value).bfloat16())
+
+
+def test_a_compilers_errors_are_passed_over_in_our_networks_alone(monkeypatch):
+    from torch._dynamo import config
+
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda network: lambda x: seen.append(config.suppress_errors) or network(x))
+    compiled = compile_network(torch.nn.Identity())
+    assert config.suppress_errors is False
+    assert compiled(torch.ones(2)).tolist() == [1, 1]
+    assert seen == [True]
+    assert config.suppress_errors is False

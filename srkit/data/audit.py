@@ -23,6 +23,7 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
 
     against: sets, such as benchmarks, that must have no picture in common with this one.
     """
+    others = [(Path(other).name, all_photographs(other)) for other in against]  # a name that is none is told at once
     sizes, grey, bad, dark, quality, hashes = [], [], [], {}, {}, {}
     for path in all_photographs(data):
         try:
@@ -53,15 +54,29 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
     rows += [(f"look: JPEG below {BLOCKS}", f"{len(low)}: {listed(low)}; their blocks are learnt too")] * bool(low)
     rows += _shared("near-duplicates", twins)
     if len(hashes) > 1 and not (str(data) in NAMED and NAMED[str(data)].use == "test"):
-        split = find_photographs(data)
-        rows += [("split", f"{len(split.train)} train, {len(split.valid)} validate")]
-        sides = {path: side for side in ("train", "valid") for path in getattr(split, side)}
-        across = [pair for pair in twins if {sides.get(path) for path in pair} == {"train", "valid"}]
-        rows += _shared("leaks from train to valid", across)
-    for other in against:
-        theirs = {path: fingerprint(read_image(path)) for path in all_photographs(other)}
-        rows += _shared(f"also in {Path(other).name}", alike(hashes, theirs))
+        try:
+            split = find_photographs(data)
+        except SrkitError as error:
+            rows += [("look: cannot be split", str(error))]
+        else:
+            rows += [("split", f"{len(split.train)} train, {len(split.valid)} validate")]
+            sides = {path: side for side in ("train", "valid") for path in getattr(split, side)}
+            across = [pair for pair in twins if {sides.get(path) for path in pair} == {"train", "valid"}]
+            rows += _shared("leaks from train to valid", across)
+    for name, paths in others:
+        rows += _compared(hashes, name, paths)
     return rows
+
+
+def _compared(hashes: dict[Path, np.ndarray], name: str, paths: Sequence[Path]) -> list[tuple[str, str]]:
+    """The rows on another set: its pictures that do not open are named, and the others compared."""
+    theirs, rows = {}, []
+    for path in paths:
+        try:
+            theirs[path] = fingerprint(read_image(path))
+        except SrkitError as error:
+            rows.append((f"look: does not open, of {name}", str(error)))
+    return rows + _shared(f"also in {name}", alike(hashes, theirs))
 
 
 def fingerprint(image: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.files import SrkitError, expanded
+from srkit.files import SrkitError, expanded, near
 from srkit.paths import data_folder, home, inputs
 
 
@@ -65,7 +65,8 @@ def find_data(name: str) -> Named:
         return Named(f"{owner}-{slug}", "a data set of Kaggle", page, kaggle=f"{owner}/{slug}")
     if name not in NAMED:
         known = "a name that `srkit data` lists, such as starter, div2k or set5"
-        raise SrkitError(f"{name} is no folder and no named set: give a folder, kaggle:OWNER/SLUG, or {known}.")
+        meant = near(name, [*NAMED, "starter"])
+        raise SrkitError(f"{name} is no folder and no named set: {meant}give a folder, kaggle:OWNER/SLUG, or {known}.")
     return NAMED[name]
 
 

@@ -59,6 +59,27 @@ def test_grey_pictures_low_quality_and_files_that_do_not_open_are_named(folder):
     assert "text.jpg does not open" in said["look: does not open"]
 
 
+def test_a_broken_picture_of_the_other_set_is_named_and_the_rest_compared(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("sets") / "other"
+    other.mkdir()
+    (other / "broken.png").write_bytes((folder / "coffee.png").read_bytes()[:999])
+    alone = [row for row in found(folder, other) if "other" in row[0]]
+    assert [what for what, _ in alone] == ["look: does not open, of other"]
+    assert "broken.png does not open" in alone[0][1]
+    shutil.copy(folder / "coffee.png", other / "same.png")
+    assert ("look: also in other", "coffee.png is same.png") in found(folder, other)
+
+
+def test_what_cannot_be_split_has_a_report_all_the_same(folder, tmp_path_factory):
+    twins = tmp_path_factory.mktemp("twins")
+    for name in ("a.png", "b.png"):
+        shutil.copy(folder / "coffee.png", twins / name)
+    with pytest.warns(UserWarning, match="is the same picture"):
+        said = dict(found(twins))
+    assert said["look: near-duplicates"] == "a.png is b.png"
+    assert "on one side" in said["look: cannot be split"]
+
+
 def test_few_bits_in_16_bit_files_are_named_with_the_white_level_that_is_likely(folder):
     Image.fromarray(data.camera().astype(np.uint16) * 16).save(folder / "camera.png")  # 12 bits
     said = dict(found(folder))

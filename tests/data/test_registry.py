@@ -389,7 +389,9 @@ def test_what_is_not_here_or_unknown_is_said_with_the_way_out(places):
     with pytest.raises(SrkitError, match="`srkit data div2k` fetches it"):
         find_photographs("div2k")
     with pytest.raises(SrkitError, match="no folder and no named set: .* a name that `srkit data` lists"):
-        find_photographs("div3k")
+        find_photographs("holidays")
+    with pytest.raises(SrkitError, match="no folder and no named set: did you mean starter[?] give a folder"):
+        find_photographs("startr")
     with pytest.raises(SrkitError, match="no folder and no named set"):
         find_photographs("kaggle:too/many/slashes")
     with pytest.raises(SrkitError, match="set5 is there to test on"):
