@@ -22,6 +22,7 @@ from srkit.records import build_generator, describe
 from srkit.runs import load_weights, save_weights
 from srkit.steps import Learner
 from srkit.tiles import enlarge_in_tiles, reach
+from srkit.trying import adversary, name_of, slope, thing_of, tried
 from srkit.wrappers import parts
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -45,10 +46,11 @@ def require(recipe: Recipe) -> None:
     trial.gradient()
     for phase in recipe.phases:
         for loss in phase.losses:
-            if isinstance(loss, OwnLoss):
+            own = isinstance(loss, OwnLoss) or origin(type(loss))
+            if own and loss is not phase.adversarial:
                 trial.loss(phase, loss)
     trial.verdict()
-    if origin(_thing(recipe.degradation)):
+    if origin(thing_of(recipe.degradation)):
         trial.degraded()
 
 
@@ -86,7 +88,7 @@ class Trial:
         for phase in fit(self.recipe, find_profile("smoke")).phases:
             for loss in phase.losses:
                 if loss is not phase.adversarial:
-                    yield f"{phase.name}: {_name(loss)}", lambda phase=phase, loss=loss: self.loss(phase, loss)
+                    yield f"{phase.name}: {name_of(loss)}", lambda phase=phase, loss=loss: self.loss(phase, loss)
         if self.recipe.discriminator:
             yield "discriminator", self.verdict
         yield "a few steps", self.steps
@@ -96,7 +98,7 @@ class Trial:
         torch.manual_seed(0)
         recipe, name = self.recipe, self.name
         advice = f": mend its __init__, or give its options by partial({name}, ...)"
-        network = _tried(recipe.generator, f"{name} cannot be built", advice)
+        network = tried(recipe.generator, f"{name} cannot be built", advice)
         if not isinstance(network, nn.Module):
             raise SrkitError(f"{name} makes a {type(network).__name__}, and no nn.Module: derive it from nn.Module.")
         scale = getattr(network, "scale", None)
@@ -115,7 +117,7 @@ class Trial:
         """SR of noise of one size; SrkitError where its shape or its numbers are not right."""
         lr, scale = self.noise(height, width), self.recipe.scale
         network = self.network
-        sr = _tried(lambda: network(lr), f"{self.name} does not take LR pictures of {height} x {width} pixels")
+        sr = tried(lambda: network(lr), f"{self.name} does not take LR pictures of {height} x {width} pixels")
         wanted = (*lr.shape[:2], scale * height, scale * width)
         if not isinstance(sr, Tensor) or sr.shape != wanted:
             made = tuple(sr.shape) if isinstance(sr, Tensor) else f"a {type(sr).__name__}"
@@ -145,31 +147,22 @@ class Trial:
 
     def loss(self, phase: Phase, loss: Any) -> tuple[str, str]:
         """One term: a finite scalar whose gradient reaches SR."""
-        name, side = _name(loss), max(48, self.recipe.scale * 12)
+        name, side = name_of(loss), max(48, self.recipe.scale * 12)
         sr, hr = (self.noise(side, side + n).narrow(3, 0, side) for n in (0, 1))
         sr.requires_grad_()
         loss.ready("cpu")
-        value = _tried(lambda: loss(sr, hr), f"{name} does not take SR and HR")
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            made = f"a tensor of {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-            raise SrkitError(f"{name} returns {made}, and not a scalar: take its mean.")
-        if not value.isfinite():
-            raise SrkitError(f"{name} is {value.item()} on noise: a loss must be finite.")
-        slope = torch.autograd.grad(value.sum(), sr, allow_unused=True)[0] if value.requires_grad else None
-        if slope is None or not slope.any():
-            raise SrkitError(f"no gradient leads from {name} to SR: work it out of sr itself, with torch's functions.")
-        return OK, f"{value.item():.4g} on noise, gradient norm {slope.norm():.2g}; weight {phase.losses[loss]:g}"
+        value = tried(lambda: loss(sr, hr), f"{name} does not take SR and HR")
+        found = slope(name, value, sr, "SR: work it out of sr itself, with torch's functions")
+        return OK, f"{value.item():.4g} on noise, gradient norm {found.norm():.2g}; weight {phase.losses[loss]:g}"
 
     @torch.no_grad()
     def degraded(self) -> tuple[str, str]:
         """LR of noise: of the right size, finite, and the same whenever the seed is."""
-        recipe, name = self.recipe, _name(self.recipe.degradation)
+        recipe, name = self.recipe, name_of(self.recipe.degradation)
         hr = self.noise(recipe.crop, recipe.crop)
 
         def lr(seed: int) -> Tensor:
-            made = _tried(
-                lambda: recipe.degradation(hr, recipe.scale, seed), f"{name} does not take HR, scale and seed"
-            )
+            made = tried(lambda: recipe.degradation(hr, recipe.scale, seed), f"{name} does not take HR, scale and seed")
             if not isinstance(made, Tensor) or not of_size(made, hr, recipe.scale, recipe.degradation).isfinite().all():
                 raise SrkitError(f"{name} must make LR of finite numbers, a tensor (N, 3, H / scale, W / scale).")
             return made
@@ -186,10 +179,19 @@ class Trial:
         if not self.recipe.discriminator:
             return OK, "none"
         name, crop = self.recipe.discriminator.func.__name__, self.recipe.crop
-        judge = _tried(self.recipe.discriminator, f"{name} cannot be built")
-        answer = _tried(lambda: judge(self.noise(crop, crop)), f"{name} does not take {crop}-pixel crops")
+        judge = tried(self.recipe.discriminator, f"{name} cannot be built")
+        if not isinstance(judge, nn.Module):
+            raise SrkitError(f"{name} makes a {type(judge).__name__}, and no nn.Module: derive it from nn.Module.")
+        pictures = self.noise(crop, crop).requires_grad_()
+        answer = tried(lambda: judge(pictures), f"{name} does not take {crop}-pixel crops")
         if not isinstance(answer, Tensor) or len(answer) != 2 or not answer.requires_grad:
             raise SrkitError(f"{name} must make a tensor of logits, (N, ...), out of pictures (N, 3, H, W).")
+        if not answer.isfinite().all():
+            raise SrkitError(f"{name} answers with NaN or infinity before a single step: look at its first layers.")
+        if torch.autograd.grad(answer.sum(), pictures, allow_unused=True)[0] is None:
+            raise SrkitError(f"no gradient leads from {name} to the picture: leave out what detaches it.")
+        for loss in filter(None, (phase.adversarial for phase in self.recipe.phases)):
+            adversary(loss, name_of(loss))
         return OK, f"{name}, {count_parameters(judge) / 1e6:.2f} M parameters: logits {tuple(answer.shape)}"
 
     def costs(self) -> tuple[str, str]:
@@ -268,25 +270,6 @@ class Trial:
         after = total()
         words = f"the loss goes from {before:.4g} to {after:.4g} in {STEPS} steps on one batch"
         return OK if after < before else FAIL, words
-
-
-def _tried(call: Callable[[], Any], fault: str, advice: str = "") -> Any:
-    """What a part of one's own makes; SrkitError, the fault and then what it raised, where it makes nothing."""
-    try:
-        return call()
-    except SrkitError:
-        raise
-    except Exception as error:
-        raise SrkitError(f"{fault} ({type(error).__name__}: {error}){advice}.") from error
-
-
-def _name(loss: Any) -> str:
-    return _thing(loss.loss if isinstance(loss, OwnLoss) else loss).__name__
-
-
-def _thing(part: Any) -> type | Callable:
-    """What names a loss or a degradation: the function that it is, or its class."""
-    return part if hasattr(part, "__name__") else type(part)
 
 
 def _photograph(side: int) -> Tensor:

@@ -32,7 +32,7 @@ def export_onnx(
     *,
     fold: bool = True,
 ) -> Path:
-    """Write a generator as one ONNX file, which any program with an ONNX runtime opens. Returns the file's path.
+    """Write a generator as one ONNX file, opset 18, for any program with an ONNX runtime. Returns the file's path.
 
     network: what `pretrained.resolve` understands, such as a run's folder, a recipe's name or a file of weights.
     scale: of a name, by default its recipe's. phase: of a run or name, else the last. fold: whether constants are

@@ -14,6 +14,8 @@ offer besides, and what an adversarial loss must, is in `losses.Loss` and `losse
 A degradation makes LR (N, 3, H, W) of HR (N, 3, scale H, scale W), both in [0, 1]; it is called with hr, scale and
 seed, and what is random in it depends on the seed alone.
 
+A schedule is called with step, from 0, and steps, and returns a phase's learning rate as a share of its lr, 0 or more.
+
 Each may be defined anywhere: in a notebook's cell, in a file of one's own, in a package. It is recorded by its module,
 its name and the SHA-256 of its source, with the source's text.
 """

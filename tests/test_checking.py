@@ -13,6 +13,7 @@ from torch import nn
 from srkit.checking import FAIL, OK, WARN, check
 from srkit.cli import main
 from srkit.files import SrkitError
+from srkit.losses import Adversarial, Pixel
 from srkit.profiles import PROFILES
 from srkit.recipes import SRRESNET_LIGHT, Phase, Recipe
 from srkit.training import train
@@ -158,6 +159,66 @@ def test_a_loss_that_cannot_teach_is_found_and_training_does_not_begin(loss, say
 def test_training_does_not_begin_with_a_network_that_cannot_learn(generator, tmp_path):
     with pytest.raises(SrkitError, match=generator.__name__) as refusal:
         train(recipe(generator), TINY, runs=tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
+class Judge(nn.Module):
+    """A sound discriminator, of which each of the next ones has one fault."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 1, 4, 4)
+
+    def forward(self, picture):
+        return self.body(picture)
+
+
+class NanJudge(Judge):
+    def forward(self, picture):
+        return super().forward(picture) / 0 * 0
+
+
+class BlindJudge(Judge):
+    def forward(self, picture):
+        return super().forward(picture.detach())
+
+
+def plain_judge():
+    return Judge().forward
+
+
+class NanGan(Adversarial):
+    def for_generator(self, fake, real=None):
+        return super().for_generator(fake) * torch.nan
+
+
+class DeafGan(Adversarial):
+    def for_discriminator(self, real, fake):
+        return super().for_discriminator(real.detach(), fake.detach())
+
+
+class NanPixel(Pixel):
+    def __call__(self, sr, hr):
+        return super().__call__(sr, hr) / 0
+
+
+@pytest.mark.parametrize(
+    ("judge", "adversarial", "loss", "says"),
+    [
+        (NanJudge, Adversarial(), mae, "NanJudge answers with NaN or infinity"),
+        (BlindJudge, Adversarial(), mae, "no gradient leads from BlindJudge to the picture"),
+        (plain_judge, Adversarial(), mae, "plain_judge makes a method, and no nn.Module"),
+        (Judge, NanGan(), mae, "NanGan.for_generator is nan on noise"),
+        (Judge, DeafGan(), mae, "no gradient leads from DeafGan.for_discriminator to the logits of HR"),
+        (Judge, Adversarial(), NanPixel("l1"), "NanPixel is inf on noise"),
+    ],
+)
+def test_an_adversary_or_a_derived_loss_that_cannot_teach_is_found(judge, adversarial, loss, says, tmp_path):
+    gan = Phase("gan", steps=2, losses={loss: 1.0, adversarial: 0.1})
+    made = replace(recipe(), discriminator=judge, phases=(*recipe().phases, gan))
+    with pytest.raises(SrkitError, match=says) as refusal:
+        train(made, TINY, runs=tmp_path)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
 

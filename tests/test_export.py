@@ -93,6 +93,8 @@ def test_onnxruntime_makes_the_picture_that_upscale_makes(name, onnxruntime, tmp
     network = trained(NETWORKS[name]())
     file = export_onnx(network, tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(file)
+    opsets = {each.domain: each.version for each in pytest.importorskip("onnx").load(file).opset_import}
+    assert opsets[""] == 18  # as README and export_onnx say
     assert [each.name for each in session.get_inputs()] == ["lr"]
     assert session.get_inputs()[0].shape == [1, 3, "height", "width"]
     assert facts(session)["scale"] == str(network.scale)
