@@ -47,6 +47,7 @@ def adversary(loss: AdversarialLoss, name: str) -> None:
 
 
 def name_of(loss: Any) -> str:
+    """What messages call a loss or a degradation: its function's name, or its class's."""
     return thing_of(loss.loss if isinstance(loss, OwnLoss) else loss).__name__
 
 

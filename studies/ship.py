@@ -143,10 +143,10 @@ def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str
     name = name or recipe["name"]
     path = folder / f"{name}-x{run.scale}-{phase}.safetensors"
     save_halves(run.weights(phase), path)
-    steps = run.history().query("phase == @phase")["step"].max()
+    ends = run.history().query("phase == @phase")[["step", "seconds"]].max()
     card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
-    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name}, "steps": int(steps)}
-    card |= facts
+    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name}}
+    card |= {"steps": int(ends["step"]), "seconds": round(ends["seconds"], 1)} | facts
     write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return path.with_suffix(".json")
 

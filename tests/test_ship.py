@@ -106,6 +106,7 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     assert card["scores"]["pictures"]["lpips_squeeze"] == pytest.approx(table["lpips_squeeze"].mean(), abs=1e-4)
     assert not any(math.isnan(value) for value in card["scores"]["pictures"].values())
     assert (card["steps"], card["licence"], len(card["commit"])) == (6, "mine", 40)
+    assert card["seconds"] == pytest.approx(run.history()["seconds"].iloc[-1], abs=0.06), "at the end of its phase"
     names = (folder / "weights" / card["photographs"]).read_text().split()
     assert len(names) == card["data"]["train"]
     scored = (kept.folder / "scores.csv").read_bytes()

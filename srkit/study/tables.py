@@ -155,10 +155,8 @@ def caption(record: Record, table: pd.DataFrame) -> str:
     text = f"{protocol(scales)}; means over the pictures and seeds, ± the standard deviation over seeds where there are"
     text += " several. LPIPS (AlexNet): lower is better."
     if "against" in table:
-        text += (
-            " Gain and p: against the system named, on the seeds that both have; paired permutation test over pictures,"
-        )
-        text += " Holm's correction."
+        text += " Gain and p: against the system named, on the seeds that both have; paired permutation test over"
+        text += " pictures, Holm's correction."
         text += " Best in bold, second underlined."
     return f"{text} {made(record)}"
 
