@@ -75,6 +75,8 @@ def export_onnx(
         model = program.model_proto
         model.doc_string = f"{name} of srkit {__version__}: LR in [0, 1] to SR {network.scale} times as large."
         onnx.helper.set_model_props(model, _metadata(network, method.card))
+        for node in model.graph.node:
+            del node.metadata_props[:]  # the exporter's notes, with this machine's folders
         onnx.save(model, beside)
         session = onnxruntime.InferenceSession(beside, providers=["CPUExecutionProvider"])
         for size in ODD_SIZES:

@@ -67,59 +67,68 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _network(folder: Path, system: System) -> dict[str, object]:
-    """One graph without its weights, as `srkit export` makes it, and the weights of each phase in the graph's order.
-
-    So the browser mixes two sets of weights as numbers in a row, and opens one model with what comes of it.
-    """
+    """A system as ONNX; one of two phases takes `alpha` beside `lr`, so that the browser mixes the weights as it runs."""
     import onnx
-    from onnx.external_data_helper import set_external_data
 
-    name, scale, stem = system.name, system.scale, f"networks/{system.name}-x{system.scale}"
-    graph, weights, shapes = folder / f"{stem}.onnx", {}, []
-    for phase in system.phases:
-        model = onnx.load(export_onnx(name, graph, scale, phase, fold=False))
-        floats = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
-        shapes.append([(each.name, list(each.dims)) for each in floats])
-        parts = [onnx.numpy_helper.to_array(each).astype("<f4").ravel() for each in floats]
-        weights[phase] = np.concatenate(parts)
-    facts = {prop.key: prop.value for prop in model.metadata_props}
+    file = folder / "networks" / f"{system.name}-x{system.scale}.onnx"
+    phases = [onnx.load(export_onnx(system.name, file, system.scale, each, fold=False)) for each in system.phases]
+    model = phases[-1]
+    facts = {fact.key: fact.value for fact in model.metadata_props}
     if "tile_overlap" not in facts:
-        raise SrkitError(f"{name} x{scale} sees the whole picture, and the page works in tiles: leave it out.")
-    offset = 0
-    for each, part in zip(floats, parts, strict=True):
-        set_external_data(each, "weights", offset, part.nbytes)
-        each.ClearField("raw_data")
-        offset += part.nbytes
-    with replacing(graph) as beside:
-        beside.write_bytes(model.SerializeToString())
-    if len(weights) > 1 and not _mixes(graph, name, scale, weights, shapes):
-        raise SrkitError(f"{name} x{scale}: its two sets of weights do not mix as ONNX: leave it out of the page.")
-    for phase, values in weights.items():
-        with replacing(folder / f"{stem}-{phase}.bin") as beside:
-            beside.write_bytes(values.tobytes())
+        raise SrkitError(f"{file.stem} sees the whole picture, and the page works in tiles: leave it out.")
+    if len(phases) > 1:
+        _mix(*(each.graph for each in phases))
+        with replacing(file) as beside:
+            onnx.save(model, beside)
+        if not _mixes(file, system):
+            raise SrkitError(f"{file.stem}: its two sets of weights do not mix as ONNX: leave it out of the page.")
     return {
-        "name": name,
-        "scale": scale,
+        "name": system.name,
+        "scale": system.scale,
         "about": "; ".join(dict.fromkeys(card["recipe"]["about"] for card in system.cards.values())) + ".",
         "real": system.real,
         "overlap": int(facts["tile_overlap"]),
-        "graph": f"{stem}.onnx",
-        "weights": [f"{stem}-{phase}.bin" for phase in weights],
+        "mixes": len(phases) > 1,
+        "file": file.relative_to(folder).as_posix(),
     }
 
 
-def _mixes(graph: Path, name: str, scale: int, weights: dict[str, np.ndarray], shapes: list) -> bool:
-    """Whether half of each set of weights gives, as ONNX, what torch gives for alpha 0.5."""
+def _mix(psnr: "onnx.GraphProto", gan: "onnx.GraphProto") -> None:
+    """Every weight of `gan` becomes (1 - alpha) PSNR + alpha GAN, of the new input `alpha`.
+
+    Network interpolation: Wang et al. 2018, arXiv:1809.00219, section 3.4.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    gan.input.append(helper.make_tensor_value_info("alpha", TensorProto.FLOAT, [1]))
+    gan.initializer.append(numpy_helper.from_array(np.ones(1, np.float32), "one"))
+    nodes = [helper.make_node("Sub", ["one", "alpha"], ["rest"])]
+    firsts = {weight.name: weight for weight in psnr.initializer}
+    for last in list(gan.initializer):
+        name, first = last.name, firsts.get(last.name)
+        if first is None or first.raw_data == last.raw_data:  # such as a constant of the bicubic skip
+            continue
+        ends = first.name, last.name = f"{name} of PSNR", f"{name} of GAN"
+        gan.initializer.append(first)
+        for end, share in zip(ends, ("rest", "alpha"), strict=True):
+            nodes.append(helper.make_node("Mul", [end, share], [f"{end}, its share"]))
+        nodes.append(helper.make_node("Add", [f"{end}, its share" for end in ends], [name]))
+    nodes += gan.node
+    del gan.node[:]
+    gan.node.extend(nodes)
+
+
+def _mixes(file: Path, system: System) -> bool:
+    """Whether ONNX gives for an alpha what torch gives."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    held = ((weights["psnr"] + weights["gan"]) / 2).tobytes()  # the session reads it later
-    options.add_external_initializers_from_files_in_memory(["weights"], [held], [len(held)])
-    session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     lr = np.random.default_rng(0).random((1, 3, 24, 17), dtype=np.float32)
+    theirs = session.run(None, {"lr": lr, "alpha": np.array([0.4], np.float32)})[0]
     with torch.no_grad():
-        ours = resolve(name, scale, alpha=0.5).network(torch.from_numpy(lr)).clamp(0, 1).numpy()
-    return shapes[0] == shapes[1] and np.abs(session.run(None, {"lr": lr})[0] - ours).max() < 0.5 / 255
+        network = resolve(system.name, system.scale, alpha=0.4).network
+        ours = network(torch.from_numpy(lr)).clamp(0, 1).numpy()
+    return np.abs(theirs - ours).max() < 0.5 / 255
 
 
 def _pictures(folder: Path) -> list[str]:

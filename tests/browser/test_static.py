@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -289,10 +290,10 @@ def test_bad_input_is_a_sentence(opened, tmp_path):
 
 def test_a_network_that_does_not_load_is_a_sentence(opened, tmp_path):
     page = opened(service_workers="block")
-    page.context.route("**/*.bin", lambda route: route.fulfill(status=404))
+    page.context.route("**/*.onnx", lambda route: route.fulfill(status=404))
     give(page, written(tmp_path, np.zeros((8, 8, 3), np.uint8)))
     page.get_by_role("button", name="Enlarge").click()
-    assert finished(page).startswith("The network does not load (networks/srgan_light-x4-psnr.bin answers 404)")
+    assert re.match(r"The network does not work here \(.*srgan_light-x4.onnx.*\): reload the page", finished(page))
     assert page.get_by_role("button", name="Enlarge").is_enabled()
 
 

@@ -1,244 +1,213 @@
 // The page: what is chosen, what the worker answers, and the slider. The work itself is in worker.js and picture.js.
 
+import { canvas, cut } from "./picture.js";
 import slider from "./slider.js";
 
 const PART = 64; // LR pixels a side of what is shown while alpha moves
 const SIMD = new Uint8Array( // a module that uses it: one function, i8x16.splat and popcnt of 0
   [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]);
 const MOST = Math.min(navigator.deviceMemory ?? 2, 8) * 6e6; // SR pixels: some 40 bytes each, in a quarter of the memory
-const PIXELS = (count) => `${(count / 1e6).toFixed(1)} megapixels`;
+const WORDS = { wasm: "WebAssembly", webgpu: "WebGPU" };
 
 const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const chosen = { name: "", picture: null, truth: null }; // pictures as the browser decodes them
 let networks, worker, result;
+let asked = null; // what the worker is at
 let job = 0;
+
+const network = () => networks[at.network.value];
 
 function say(words, wrong = false) {
   at.status.textContent = words;
   at.status.classList.toggle("wrong", wrong);
+  at.enlarge.disabled = asked || !chosen.picture;
+  at.stop.disabled = !asked;
+  at.save.disabled = asked || !result;
 }
 
-// An <img>'s worth of a file as ImageData: upright, in sRGB, on white.
-async function decoded(file) {
-  let bitmap;
+// An action whose errors are sentences for the visitor.
+const tried = (action) => async (event) => {
   try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Error(`${file.name} does not open as a picture in this browser: save it as PNG or JPEG.`);
-  }
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error(`${file.name}, ${bitmap.width} × ${bitmap.height}, is too large for this browser.`);
-  context.fillStyle = "white";
-  context.fillRect(0, 0, bitmap.width, bitmap.height);
-  context.drawImage(bitmap, 0, 0);
-  return context.getImageData(0, 0, bitmap.width, bitmap.height);
-}
-
-function cut({ data, width }, left, top, w, h) {
-  const part = new ImageData(w, h);
-  for (let y = 0; y < h; y++) {
-    const start = 4 * ((top + y) * width + left);
-    part.data.set(data.subarray(start, start + 4 * w), 4 * y * w);
-  }
-  return part;
-}
-
-const network = () => networks[at.network.value];
-const alpha = () => (network().weights.length > 1 ? Number(at.alpha.value) : 0);
-
-function label() {
-  const { name, scale, weights } = network();
-  return weights.length > 1 ? `${name} x${scale}, alpha ${alpha().toFixed(2)}` : `${name} x${scale}`;
-}
-
-// What is to be enlarged, and its truth where there is one. An Error where it would not fit.
-function task() {
-  const { scale } = network();
-  let { picture: lr, truth: hr } = chosen;
-  if (at.small.checked) {
-    const [w, h] = [lr.width, lr.height].map((side) => Math.floor(side / scale) * scale);
-    if (!w || !h) throw new Error(`${chosen.name} has no ${scale} pixels a side: choose a larger picture.`);
-    [lr, hr] = [null, cut(lr, 0, 0, w, h)];
-  } else if (hr && (hr.width !== lr.width * scale || hr.height !== lr.height * scale)) {
-    const wanted = `${lr.width * scale} × ${lr.height * scale}`;
-    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${wanted}: leave it out, or choose that of x${scale}.`);
-  }
-  const pixels = hr ? hr.width * hr.height : lr.width * lr.height * scale ** 2;
-  if (pixels > MOST)
-    throw new Error(`${PIXELS(pixels)} would come of it, and ${PIXELS(MOST)} are safe in this browser: `
-      + "choose a smaller picture or scale.");
-  return { lr, hr };
-}
-
-function busy(yes) {
-  at.enlarge.disabled = yes || !chosen.picture;
-  at.stop.disabled = !yes;
-  at.save.disabled = yes || !result;
-}
-
-function start(words, part) {
-  let work;
-  try {
-    work = task();
+    await action(event);
   } catch (error) {
-    return say(error.message, true);
+    asked = null;
+    say(error.message, true);
   }
-  if (part) {
-    const whole = work.lr ?? work.hr, unit = work.lr ? 1 : network().scale;
-    const [w, h] = [whole.width, whole.height].map((side) => Math.min(side, PART * unit));
-    const [left, top] = [whole.width - w, whole.height - h].map((rest) => Math.floor(rest / 2 / unit) * unit);
-    work = { [work.lr ? "lr" : "hr"]: cut(whole, left, top, w, h) };
-  } else {
-    result = null;
-    at.slider.hidden = true;
-    at.scores.hidden = true;
-    const { width, height } = work.hr ?? { width: work.lr.width * network().scale, height: work.lr.height * network().scale };
-    Object.assign(at.growing, { hidden: false, width, height });
-  }
-  at.progress.value = 0;
-  say(words);
-  busy(true);
-  const message = { job: ++job, network: network(), alpha: alpha(), ...work };
-  worker.postMessage(message);
-  worker.waiting = { ...message, part, label: label(), stem: chosen.name.replace(/\.[^.]*$/, "") };
-}
-
-async function png(picture) {
-  const canvas = new OffscreenCanvas(picture.width, picture.height);
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas.convertToBlob({ type: "image/png" });
-}
-
-const listeners = {};
-const state = { position: 50, zoom: 1, centre: [0.5, 0.5], left: 0, right: 1, loupe: false, cropping: false };
-const model = {
-  get: (name) => state[name], set: (name, value) => { state[name] = value; }, save_changes() {}, off() {},
-  on: (event, action) => { (listeners[event] ??= []).push(action); },
 };
 
-function compare(pictures, { width, height }) {
+// A file as ImageData: upright, in sRGB, on white.
+async function decoded(file) {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw new Error(`${file.name} does not open as a picture in this browser: save it as PNG or JPEG.`);
+  });
+  const { width, height } = bitmap;
+  const context = canvas(width, height);
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, width, height);
+}
+
+function middle(picture, side) {
+  const [w, h] = [picture.width, picture.height].map((each) => Math.min(each, side));
+  return cut(picture, Math.floor((picture.width - w) / 2), Math.floor((picture.height - h) / 2), w, h);
+}
+
+// What is to be enlarged, its HR where there is one, and the size of its SR. An Error where it would not fit.
+function task(part) {
+  const { scale } = network(), asHR = at.small.checked;
+  const picture = part ? middle(chosen.picture, asHR ? PART * scale : PART) : chosen.picture;
+  const whole = (side) => (asHR ? Math.floor(side / scale) : side) * scale;
+  const [width, height] = [whole(picture.width), whole(picture.height)];
+  const megapixels = (count) => `${(count / 1e6).toFixed(1)} megapixels`;
+  if (!width || !height) throw new Error(`${chosen.name} has no ${scale} pixels a side: choose a larger picture.`);
+  if (width * height > MOST)
+    throw new Error(`${megapixels(width * height)} would come of it, and ${megapixels(MOST)} are safe in this browser: `
+      + "choose a smaller picture or scale.");
+  if (asHR) return { hr: cut(picture, 0, 0, width, height), width, height };
+  const hr = part ? null : chosen.truth;
+  if (hr && (hr.width !== width || hr.height !== height))
+    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${width} × ${height}: leave it out, or take that of x${scale}.`);
+  return { lr: picture, hr, width, height };
+}
+
+function start(part) {
+  const { name, scale, mixes } = network(), alpha = mixes ? Number(at.alpha.value) : 0;
+  const label = `${name} x${scale}` + (mixes ? `, alpha ${alpha.toFixed(2)}` : "");
+  asked = { job: ++job, network: network(), alpha, label, part, ...task(part) };
+  worker.postMessage(asked);
+  at.progress.value = 0;
+  if (part) return say("Mixing the weights ...");
+  result = null;
+  at.slider.hidden = at.scores.hidden = true;
+  Object.assign(at.growing, { hidden: false, width: asked.width, height: asked.height });
+  say("Enlarging ...");
+}
+
+function stop() {
+  asked = null;
+  worker.postMessage({ job: ++job });
+  say("Stopped: what was done is shown.");
+}
+
+function heard({ data }) {
+  if (data.job !== asked?.job) return;
+  if (data.error) throw new Error(data.error);
+  at.progress.value = data.share ?? 1;
+  if (data.pictures) finish(data);
+  else if (!asked.part) at.growing.getContext("2d").putImageData(data.tile, ...data.place);
+}
+
+function finish({ pictures, seconds, where, table }) {
+  const { label, part, width, height } = asked;
+  asked = null;
+  const stem = `${chosen.name.replace(/\.[^.]*$/, "")}_${label.replace(/[^a-z0-9.]+/gi, "_")}`;
+  result = part ? null : { blob: pictures[label], name: `${stem}.png` };
+  compare(pictures, width, height);
+  at.growing.hidden = true;
+  at.scores.hidden = !table;
+  at.scores.tBodies[0].replaceChildren();
+  for (const [method, [psnr, ssim]] of Object.entries(table ?? {})) {
+    const row = at.scores.tBodies[0].insertRow();
+    for (const text of [method === "network" ? label : method, psnr.toFixed(2), ssim.toFixed(4)])
+      row.insertCell().textContent = text;
+  }
+  const pace = (seconds / (width * height / 1e6)).toFixed(1);
+  say(part ? `The middle of the picture with ${label}: Enlarge does the whole.`
+    : `${width} × ${height} pixels in ${seconds.toFixed(1)} s, ${pace} s a megapixel, by ${WORDS[where]}.`);
+}
+
+const state = { position: 50, zoom: 1, centre: [0.5, 0.5], loupe: false, cropping: false };
+const listeners = {};
+const model = { // the slider's, without a kernel
+  get: (name) => state[name], set: (name, value) => { state[name] = value; }, save_changes() {},
+  on: (event, action) => { listeners[event] = action; },
+};
+
+function compare(pictures, width, height) {
   const fit = Math.min(960 / width, 640 / height);
   Object.assign(state, {
     labels: Object.keys(pictures), _pictures: Object.values(pictures).map((blob) => URL.createObjectURL(blob)),
     width: Math.round(width * (fit >= 1 ? Math.floor(fit) : fit)), left: 0, right: 1,
   });
   at.slider.hidden = false;
-  if (at.slider.childElementCount) listeners["change:_pictures"].forEach((action) => action());
+  if (at.slider.childElementCount) listeners["change:_pictures"]();
   else slider.render({ model, el: at.slider });
-}
-
-async function finish({ done, bicubic, seconds, where, table }) {
-  const { hr, part, label, stem } = worker.waiting, mine = job;
-  const blobs = await Promise.all([bicubic, done, ...(hr ? [hr] : [])].map(png));
-  if (job !== mine) return;
-  const pictures = { bicubic: blobs[0], [label]: blobs[1], ...(hr && { HR: blobs[2] }) };
-  compare(pictures, done);
-  at.growing.hidden = true;
-  result = part ? null : { blob: blobs[1], name: `${stem}_${label.replace(/[^a-z0-9.]+/gi, "_")}.png` };
-  at.scores.hidden = !table;
-  at.scores.tBodies[0].replaceChildren(...Object.entries(table ?? {}).reverse().map(([name, { psnr, ssim }]) => {
-    const row = document.createElement("tr");
-    const cells = [name === "network" ? label : name, psnr.toFixed(2), Number.isNaN(ssim) ? "too small" : ssim.toFixed(4)];
-    for (const text of cells) row.insertCell().textContent = text;
-    return row;
-  }));
-  const pace = `${seconds.toFixed(1)} s, ${(seconds / (done.width * done.height / 1e6)).toFixed(1)} s a megapixel, by ${where}`;
-  say(part ? `The middle of the picture with ${label}: Enlarge does the whole.` : `${done.width} × ${done.height} pixels in ${pace}.`);
-  at.progress.value = 1;
-  busy(false);
-}
-
-function heard({ data }) {
-  if (data.job !== job) return;
-  if (data.error) {
-    say(data.error, true);
-    busy(false);
-  } else if (data.tile) {
-    at.progress.value = data.share;
-    if (!worker.waiting.part) at.growing.getContext("2d").putImageData(data.tile, data.x, data.y);
-  } else finish(data);
-}
-
-function stop() {
-  worker.postMessage({ job: ++job });
-  say("Stopped: what was done is shown.");
-  busy(false);
 }
 
 async function take(file, into) {
   stop();
-  try {
-    chosen[into] = await decoded(file);
-    if (into === "picture") Object.assign(chosen, { name: file.name, truth: null });
-    if (into === "picture") at.truth.value = "";
-    const { width, height } = chosen[into];
-    result = null;
-    say(`${file.name}: ${width} × ${height}.`);
-    task();
-  } catch (error) {
-    say(error.message, true);
+  if (into === "picture") {
+    Object.assign(chosen, { name: file.name, truth: null });
+    at.truth.value = "";
   }
-  busy(false);
+  result = chosen[into] = null;
+  chosen[into] = await decoded(file);
+  say(`${file.name}: ${chosen[into].width} × ${chosen[into].height}.`);
+  if (chosen.picture) task();
 }
 
 function choose() {
-  const { about, weights } = network();
+  const { about, mixes } = network();
   at.about.textContent = about;
-  at.mixing.hidden = weights.length < 2;
+  at.mixing.hidden = !mixes;
   at.known.hidden = at.small.checked;
 }
 
 // A visitor's own picture is rarely a clean bicubic LR, and the course's are: the scale stays where it has such a network.
 function prefer(real) {
-  if (Boolean(network().real) === real) return;
-  const fit = networks.filter((each) => Boolean(each.real) === real);
-  const best = fit.find(({ scale }) => scale === network().scale) ?? fit[0];
-  if (best) at.network.value = networks.indexOf(best);
+  const same = networks.filter(({ scale }) => scale === network().scale);
+  const best = [network(), ...same, ...networks].find((each) => each.real === real) ?? network();
+  at.network.value = networks.indexOf(best);
   choose();
 }
 
 function receive(file) {
+  if (!file) return;
   if (at.sample.value) at.small.checked = false; // the course's are HR, a visitor's rarely
   at.sample.value = "";
   prefer(true);
-  take(file, "picture");
+  return take(file, "picture");
 }
 
-at.file.onchange = () => {
-  if (at.file.files[0]) receive(at.file.files[0]);
-};
-at.truth.onchange = () => at.truth.files[0] && take(at.truth.files[0], "truth");
-at.sample.onchange = async () => {
-  if (!at.sample.value) return;
-  const blob = await (await fetch(`pictures/${at.sample.value}`)).blob();
+async function receiveSample() {
+  const name = at.sample.value;
+  if (!name) return;
   at.file.value = "";
   at.small.checked = true; // they are HR
   prefer(false);
-  choose();
-  take(new File([blob], at.sample.value), "picture");
-};
-at.drop.ondragover = (event) => { event.preventDefault(); at.drop.classList.add("over"); };
-at.drop.ondragleave = () => at.drop.classList.remove("over");
-at.drop.ondrop = (event) => {
+  const answer = await fetch(`pictures/${name}`);
+  return take(new File([await answer.blob()], name), "picture");
+}
+
+at.file.onchange = tried(() => receive(at.file.files[0]));
+at.truth.onchange = tried(() => at.truth.files[0] && take(at.truth.files[0], "truth"));
+at.sample.onchange = tried(receiveSample);
+at.drop.ondragover = at.drop.ondragleave = (event) => {
   event.preventDefault();
-  at.drop.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) receive(file);
+  at.drop.classList.toggle("over", event.type === "dragover");
 };
+at.drop.ondrop = tried((event) => {
+  at.drop.ondragleave(event);
+  return receive(event.dataTransfer.files[0]);
+});
 at.network.onchange = at.small.onchange = choose;
-at.alpha.oninput = () => {
+at.alpha.oninput = tried(() => {
   at.mixed.textContent = Number(at.alpha.value).toFixed(2);
-  if (chosen.picture) start("Mixing the weights ...", true);
-};
-at.form.onsubmit = (event) => { event.preventDefault(); start("Enlarging ..."); };
+  if (chosen.picture) start(true);
+});
+at.form.onsubmit = tried((event) => {
+  event.preventDefault();
+  start(false);
+});
 at.stop.onclick = stop;
 at.save.onclick = () => {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(result.blob), download: result.name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  const href = URL.createObjectURL(result.blob);
+  Object.assign(document.createElement("a"), { href, download: result.name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 };
 
-try {
+await tried(async () => {
   if (!WebAssembly.validate(SIMD)) throw new Error("This browser has no WebAssembly SIMD: take a newer one.");
   const list = await fetch("site.json");
   if (!list.ok) throw new Error(`The list of networks does not load (${list.status}): build the page anew.`);
@@ -247,11 +216,10 @@ try {
   networks.forEach(({ name, scale }, n) => at.network.add(new Option(`${name} x${scale}`, n)));
   for (const name of site.pictures) at.sample.add(new Option(name, name));
   worker = new Worker("worker.js", { type: "module" });
-  worker.onmessage = heard;
-  worker.onerror = () => { say("The worker does not start: reload the page, or try another browser.", true); busy(false); };
+  worker.onmessage = tried(heard);
+  worker.onerror = tried(() => { throw new Error("The worker does not start: reload the page, or try another browser."); });
   choose();
+  at.form.inert = false;
   say("Choose a picture.");
   navigator.serviceWorker?.register("sw.js").catch(() => {}); // without it the page works all the same
-} catch (error) {
-  say(error.message, true);
-}
+})();

@@ -1,7 +1,40 @@
-// Pictures as planes of numbers: the papers' bicubic resize, luma, PSNR and SSIM, as srkit.resize and srkit.metrics have
-// them. A plane is {width, height, data}, data a Float64Array of grey levels, row by row; a picture is an ImageData.
+// Pictures: the papers' bicubic resize, luma, PSNR and SSIM, as srkit.resize and srkit.metrics have them. A picture is an
+// opaque ImageData, a plane {width, height, data} of grey levels, data a Float64Array, row by row.
 
 const SSIM_WINDOW = 11;
+
+export function canvas(width, height) {
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error(`${width} × ${height} pixels are too many for this browser: choose a smaller picture.`);
+  return context;
+}
+
+export function cut(picture, left, top, width, height) {
+  const context = canvas(width, height);
+  context.putImageData(picture, -left, -top);
+  return context.getImageData(0, 0, width, height);
+}
+
+export function png(picture) {
+  const context = canvas(picture.width, picture.height);
+  context.putImageData(picture, 0, 0);
+  return context.canvas.convertToBlob();
+}
+
+// Each new row is a weighted sum of rows, and becomes a column. `taps`: of each, the rows that it is taken from and what
+// they count for, [row, weight]. So twice filtered is both axes.
+function filtered({ width, height, data }, taps) {
+  const result = new Float64Array(width * taps.length), row = new Float64Array(width);
+  taps.forEach((each, n) => {
+    row.fill(0);
+    for (const [y, weight] of each)
+      for (let x = 0; x < width; x++) row[x] += weight * data[y * width + x];
+    for (let x = 0; x < width; x++) result[x * taps.length + n] = row[x];
+  });
+  return { width: taps.length, height: width, data: result };
+}
+
+const onBothAxes = (plane, taps) => filtered(filtered(plane, taps(plane.height)), taps(plane.width));
 
 // Keys 1981, a = -0.5
 function cubic(x) {
@@ -12,10 +45,10 @@ function cubic(x) {
 
 const levels = (value) => Math.min(Math.max(Math.floor(value + 0.5), 0), 255);
 
-// For each new pixel of a line: where it is taken from, and how much each place counts (MATLAB's imresize, antialiased).
-function contributions(length, scale) {
+// MATLAB's imresize, antialiased. scale: 2, 3, 4 ... or one divided by it. Neither clipped nor rounded.
+export function imresize(plane, scale) {
   const stretch = Math.min(scale, 1);
-  return Array.from({ length: Math.round(length * scale) }, (_, out) => {
+  return onBothAxes(plane, (length) => Array.from({ length: Math.round(length * scale) }, (_, out) => {
     const centre = (out + 0.5) / scale - 0.5;
     const first = Math.ceil(centre - 2 / stretch), last = Math.floor(centre + 2 / stretch);
     const taps = [];
@@ -25,37 +58,18 @@ function contributions(length, scale) {
     }
     const sum = taps.reduce((total, [, weight]) => total + weight, 0);
     return taps.map(([place, weight]) => [place, weight / sum]);
-  });
+  }));
 }
 
-// scale: 2, 3, 4 ... or one divided by it. Neither clipped nor rounded.
-export function imresize({ width, height, data }, scale) {
-  const [columns, rows] = [contributions(width, scale), contributions(height, scale)];
-  const wide = new Float64Array(columns.length * height);
-  for (let y = 0; y < height; y++)
-    columns.forEach((taps, x) => {
-      for (const [place, weight] of taps) wide[y * columns.length + x] += weight * data[y * width + place];
-    });
-  const result = new Float64Array(columns.length * rows.length);
-  rows.forEach((taps, y) => {
-    for (const [place, weight] of taps)
-      for (let x = 0; x < columns.length; x++)
-        result[y * columns.length + x] += weight * wide[place * columns.length + x];
-  });
-  return { width: columns.length, height: rows.length, data: result };
-}
-
-export function plane({ width, height, data }, channel) {
-  return { width, height, data: Float64Array.from({ length: width * height }, (_, n) => data[4 * n + channel]) };
-}
-
-export function rounded({ width, height, data }) {
-  return { width, height, data: data.map(levels) };
+function planeOf({ width, height, data }, value) {
+  const plane = { width, height, data: new Float64Array(width * height) };
+  for (let n = 0; n < width * height; n++) plane.data[n] = value(data[4 * n], data[4 * n + 1], data[4 * n + 2]);
+  return plane;
 }
 
 // The papers' bicubic of a picture, in colour.
 export function resized(picture, scale) {
-  const planes = [0, 1, 2].map((channel) => imresize(plane(picture, channel), scale));
+  const planes = [(r) => r, (r, g) => g, (r, g, b) => b].map((channel) => imresize(planeOf(picture, channel), scale));
   const result = new ImageData(planes[0].width, planes[0].height);
   result.data.fill(255);
   planes.forEach(({ data }, channel) => data.forEach((value, n) => { result.data[4 * n + channel] = levels(value); }));
@@ -63,54 +77,46 @@ export function resized(picture, scale) {
 }
 
 // BT.601 on 16..235, rounded, as MATLAB's rgb2ycbcr.
-export function luma({ width, height, data }) {
-  const y = (n) => 16 + (data[4 * n] * 65.481 + data[4 * n + 1] * 128.553 + data[4 * n + 2] * 24.966) / 255;
-  return { width, height, data: Float64Array.from({ length: width * height }, (_, n) => levels(y(n))) };
-}
+const luma = (picture) => planeOf(picture, (r, g, b) => levels(16 + (r * 65.481 + g * 128.553 + b * 24.966) / 255));
 
-export function shaved({ width, height, data }, border) {
-  const [w, h] = [width - 2 * border, height - 2 * border];
-  const place = (n) => (border + Math.floor(n / w)) * width + border + (n % w);
-  return { width: w, height: h, data: Float64Array.from({ length: w * h }, (_, n) => data[place(n)]) };
-}
-
-// Of two lumas, shaved: PSNR with peak 255; SSIM of Wang et al. 2004, equation 13, where the window fits whole.
-export function psnr(a, b) {
+// Of two lumas, with peak 255.
+function psnr(a, b) {
   const error = a.data.reduce((sum, value, n) => sum + (value - b.data[n]) ** 2, 0) / a.data.length;
   return 10 * Math.log10(255 ** 2 / error);
 }
 
-export function ssim(a, b) {
+// For onBothAxes: means under a Gaussian of sigma 1.5, where it fits whole.
+function gaussian(length) {
+  const middle = (SSIM_WINDOW - 1) / 2;
+  const bell = Array.from({ length: SSIM_WINDOW }, (_, n) => Math.exp(-((n - middle) ** 2) / (2 * 1.5 ** 2)));
+  const sum = bell.reduce((total, value) => total + value, 0);
+  const places = Math.max(length - SSIM_WINDOW + 1, 0);
+  return Array.from({ length: places }, (_, first) => bell.map((weight, n) => [first + n, weight / sum]));
+}
+
+// Wang et al. 2004, equation 13. NaN where the window does not fit.
+function ssim(a, b) {
   const product = (p, q) => ({ ...a, data: p.data.map((value, n) => value * q.data[n]) });
-  const [ma, mb, aa, bb, ab] = [a, b, product(a, a), product(b, b), product(a, b)].map((each) => windowed(each).data);
+  const means = [a, b, product(a, a), product(b, b), product(a, b)].map((plane) => onBothAxes(plane, gaussian).data);
   const [c1, c2] = [(0.01 * 255) ** 2, (0.03 * 255) ** 2];
-  const places = ma.map((x, n) => {
-    const y = mb[n];
+  const places = means[0].map((_, n) => {
+    const [x, y, xx, yy, xy] = means.map((data) => data[n]);
     const brightness = (2 * x * y + c1) / (x ** 2 + y ** 2 + c1);
-    return brightness * ((2 * (ab[n] - x * y) + c2) / (aa[n] - x ** 2 + bb[n] - y ** 2 + c2));
+    return brightness * ((2 * (xy - x * y) + c2) / (xx - x ** 2 + yy - y ** 2 + c2));
   });
   return places.reduce((sum, value) => sum + value, 0) / places.length;
 }
 
-// Means under a Gaussian of sigma 1.5.
-function windowed({ width, height, data }) {
-  const half = (SSIM_WINDOW - 1) / 2;
-  const bell = Array.from({ length: SSIM_WINDOW }, (_, n) => Math.exp(-((n - half) ** 2) / (2 * 1.5 ** 2)));
-  const sum = bell.reduce((total, value) => total + value, 0);
-  const [w, h] = [width - 2 * half, height - 2 * half];
-  const wide = new Float64Array(w * height), result = new Float64Array(w * h);
-  bell.forEach((weight, tap) => {
-    for (let y = 0; y < height; y++)
-      for (let x = 0; x < w; x++) wide[y * w + x] += (weight / sum) * data[y * width + x + tap];
-  });
-  bell.forEach((weight, tap) => {
-    for (let n = 0; n < w * h; n++) result[n] += (weight / sum) * wide[n + tap * w];
-  });
-  return { width: w, height: h, data: result };
+// PSNR-Y and SSIM-Y of two lumas, `border` pixels shaved.
+function scores(a, b, border) {
+  const inside = (length) => Array.from({ length: Math.max(length - 2 * border, 0) }, (_, n) => [[border + n, 1]]);
+  const [shavedA, shavedB] = [a, b].map((plane) => onBothAxes(plane, inside));
+  return [psnr(shavedA, shavedB), ssim(shavedA, shavedB)];
 }
 
-// PSNR-Y and SSIM-Y of pictures of one size, `border` pixels shaved. SSIM is NaN where its window does not fit.
-export function scores(sr, hr, border) {
-  const [a, b] = [shaved(sr, border), shaved(hr, border)];
-  return { psnr: psnr(a, b), ssim: Math.min(a.width, a.height) < SSIM_WINDOW ? NaN : ssim(a, b) };
+// By the papers' protocol: of a network's SR, and of the papers' bicubic, whose LR is not rounded.
+export function scoreBoth(sr, hr, scale) {
+  const truth = luma(hr), bicubic = imresize(imresize(truth, 1 / scale), scale);
+  bicubic.data = bicubic.data.map(levels);
+  return { bicubic: scores(bicubic, truth, scale), network: scores(luma(sr), truth, scale) };
 }
