@@ -1,11 +1,14 @@
 """A real Chromium, and servers that are gone when a test is over."""
 
+import functools
+import http.server
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +19,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srkit.apps import static
+from srkit.data.sources import find_photographs
+from srkit.files import SrkitError
+from srkit.images import read_image
+from srkit.pretrained import shipped_systems
+from srkit.upscaling import upscale
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NETWORK = "srgan_light", 4  # of the page without a server
 PATIENCE = 60_000  # ms: a busy machine with two cores starts a kernel, torch and a page in it
 
 
@@ -113,3 +124,96 @@ def serving(words: list[str], folder: Path, log: str = "server.log") -> Iterator
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait(15)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder. Any web server will do: here the one that comes with Python."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def static_folder(tmp_path_factory):
+    """The page without a server as it is built, with one of its networks."""
+    pytest.importorskip("onnxruntime", reason="needs pip install srkit[export]")
+    with pytest.MonkeyPatch.context() as patch:
+        one = [system for system in shipped_systems() if (system.name, system.scale) == NETWORK]
+        patch.setattr(static, "shipped_systems", lambda firsts: one)
+        try:
+            return static.build_static(tmp_path_factory.mktemp("static") / "page")
+        except SrkitError as error:
+            if "npm" not in str(error):
+                raise
+            pytest.skip(f"needs onnxruntime-web: {error}")
+
+
+@pytest.fixture(scope="session")
+def static_address(static_folder):
+    with served(static_folder) as address:
+        yield address
+
+
+@pytest.fixture
+def opened(visit, static_address):
+    """A function that opens the page without a server; none that it opened may have written an error to its console."""
+    pages = []
+
+    def open_page(**options):
+        pages.append(visit(static_address, **options))
+        pages[-1].get_by_text("Choose a picture.").wait_for()
+        return pages[-1]
+
+    yield open_page
+    assert [page.problems for page in pages] == [[]] * len(pages)
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    return read_image(find_photographs("starter").valid[0])
+
+
+def written(folder: Path, pixels: np.ndarray, name: str = "picture.png") -> Path:
+    Image.fromarray(pixels).save(folder / name)
+    return folder / name
+
+
+def give(page, path: Path, field: str = "Your picture") -> None:
+    page.get_by_label(field).set_input_files(path)
+    page.get_by_text(f"{path.name}: ").wait_for()
+
+
+def finished(page) -> str:
+    """Wait; what the page's status says then."""
+    page.locator("#save:enabled, #status.wrong").first.wait_for()
+    return page.get_by_role("status").inner_text()
+
+
+def saved(page) -> np.ndarray:
+    """Press the button: the picture in the file that comes. Its name is in `page.saved`."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").click()
+    page.saved = download.value.suggested_filename
+    picture = Image.open(download.value.path())
+    assert picture.format == "PNG"
+    return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def enlarged(page) -> np.ndarray:
+    page.get_by_role("button", name="Enlarge").click()
+    assert "a megapixel, by WebAssembly" in finished(page)
+    return saved(page)
+
+
+def by_srkit(lr: np.ndarray, alpha: float = 0) -> np.ndarray:
+    return upscale(lr, *NETWORK, alpha=alpha, precision="fp32")

@@ -84,10 +84,10 @@ function start(part) {
   say("Enlarging ...");
 }
 
-function stop() {
+function stop(words) {
   asked = null;
   worker.postMessage({ job: ++job });
-  say("Stopped: what was done is shown.");
+  say(words);
 }
 
 function heard({ data }) {
@@ -109,8 +109,8 @@ function finish({ pictures, seconds, where, table }) {
   at.scores.tBodies[0].replaceChildren();
   for (const [method, [psnr, ssim]] of Object.entries(table ?? {})) {
     const row = at.scores.tBodies[0].insertRow();
-    for (const text of [method === "network" ? label : method, psnr.toFixed(2), ssim.toFixed(4)])
-      row.insertCell().textContent = text;
+    const numbers = [psnr.toFixed(2), Number.isNaN(ssim) ? "too small" : ssim.toFixed(4)];
+    for (const text of [method === "network" ? label : method, ...numbers]) row.insertCell().textContent = text;
   }
   const pace = (seconds / (width * height / 1e6)).toFixed(1);
   say(part ? `The middle of the picture with ${label}: Enlarge does the whole.`
@@ -136,12 +136,12 @@ function compare(pictures, width, height) {
 }
 
 async function take(file, into) {
-  stop();
   if (into === "picture") {
     Object.assign(chosen, { name: file.name, truth: null });
     at.truth.value = "";
   }
   result = chosen[into] = null;
+  stop(`Opening ${file.name} ...`);
   chosen[into] = await decoded(file);
   say(`${file.name}: ${chosen[into].width} × ${chosen[into].height}.`);
   if (chosen.picture) task();
@@ -155,42 +155,30 @@ function choose() {
 }
 
 // A visitor's own picture is rarely a clean bicubic LR, and the course's are: the scale stays where it has such a network.
-function prefer(real) {
+function receive(file, real) {
   const same = networks.filter(({ scale }) => scale === network().scale);
   const best = [network(), ...same, ...networks].find((each) => each.real === real) ?? network();
   at.network.value = networks.indexOf(best);
   choose();
-}
-
-function receive(file) {
-  if (!file) return;
-  if (at.sample.value) at.small.checked = false; // the course's are HR, a visitor's rarely
-  at.sample.value = "";
-  prefer(true);
   return take(file, "picture");
 }
 
-async function receiveSample() {
+at.file.onchange = tried(() => {
+  const [file] = at.file.files; // chosen, or dropped on it
+  if (!file) return;
+  if (at.sample.value) at.small.checked = false; // the course's are HR, a visitor's rarely
+  at.sample.value = "";
+  return receive(file, true);
+});
+at.sample.onchange = tried(async () => {
   const name = at.sample.value;
   if (!name) return;
   at.file.value = "";
   at.small.checked = true; // they are HR
-  prefer(false);
   const answer = await fetch(`pictures/${name}`);
-  return take(new File([await answer.blob()], name), "picture");
-}
-
-at.file.onchange = tried(() => receive(at.file.files[0]));
-at.truth.onchange = tried(() => at.truth.files[0] && take(at.truth.files[0], "truth"));
-at.sample.onchange = tried(receiveSample);
-at.drop.ondragover = at.drop.ondragleave = (event) => {
-  event.preventDefault();
-  at.drop.classList.toggle("over", event.type === "dragover");
-};
-at.drop.ondrop = tried((event) => {
-  at.drop.ondragleave(event);
-  return receive(event.dataTransfer.files[0]);
+  return receive(new File([await answer.blob()], name), false);
 });
+at.truth.onchange = tried(() => at.truth.files[0] && take(at.truth.files[0], "truth"));
 at.network.onchange = at.small.onchange = choose;
 at.alpha.oninput = tried(() => {
   at.mixed.textContent = Number(at.alpha.value).toFixed(2);
@@ -200,7 +188,7 @@ at.form.onsubmit = tried((event) => {
   event.preventDefault();
   start(false);
 });
-at.stop.onclick = stop;
+at.stop.onclick = () => stop("Stopped: what was done is shown.");
 at.save.onclick = () => {
   const href = URL.createObjectURL(result.blob);
   Object.assign(document.createElement("a"), { href, download: result.name }).click();
