@@ -137,12 +137,13 @@ class Patches:
 
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
     the benchmark sets; by a degradation that is `fresh`, each crop is, anew, with a margin around it. Photographs are
-    drawn alike often, positions evenly, with the eight flips and quarter turns.
+    drawn alike often, positions evenly, with the eight flips and quarter turns; without them where the degradation is
+    `directed`: turned, a shift to the left would become one to the right, and no network could undo both.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
     pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones;
-    what has none that fits is left out. white: see decode. Raises SrkitError for a crop that is no multiple, or that
-    photographs cannot hold.
+    what has none that fits is left out. directed: whether those are of one fixed blur or shift. white: see decode.
+    Raises SrkitError for a crop that is no multiple, or that photographs cannot hold.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Patches:
         cache: Path | None = None,
         given: Mapping[Path, Path] | None = None,
         white: int | None = None,
+        directed: bool = False,
     ):
         step = math.lcm(16, scale)
         if crop % scale:
@@ -169,6 +171,7 @@ class Patches:
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
         self.degradation, self.fresh = degradation, getattr(degradation, "fresh", False) and not given
+        self.directed = directed if given else getattr(degradation, "directed", False)
         if self.fresh:  # torch's own threads would only get in each other's way
             self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
             self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
@@ -211,7 +214,7 @@ class Patches:
         random = np.random.default_rng((self.seed, step))
         which = random.integers(len(self.hr), size=size)
         where = random.random((size, 2))
-        turns = random.integers(8, size=size)
+        turns = np.zeros(size, int) if self.directed else random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
         sizes = np.array([self.hr[photograph].shape[:2] for photograph in which]) // self.scale

@@ -3,6 +3,7 @@
 All are called as degradation(hr, scale, seed): hr (N, 3, H, W) in [0, 1], height and width multiples of scale; the
 LR is (N, 3, H / scale, W / scale) in [0, 1], rounded to the 256 levels of a file. What is random depends on seed alone.
 A degradation with `fresh` is drawn anew for each crop that training takes; the others degrade a photograph once.
+One with `directed` blurs or moves every picture the same way, so training must not turn its pairs of LR and HR.
 """
 
 import math
@@ -59,6 +60,11 @@ class Unknown:
     def __post_init__(self) -> None:
         check_numbers(0.0, 10.0, strength=self.strength)
 
+    @property
+    def directed(self) -> bool:
+        """Whether every picture is blurred and moved the same way."""
+        return self.strength > 0
+
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(HIDDEN_SEED)
         long, short, turn, *shift = torch.rand(5, generator=random).tolist()
@@ -83,6 +89,11 @@ class Camera:
 
     def __post_init__(self) -> None:
         check_numbers(0.0, 10.0, strength=self.strength)
+
+    @property
+    def directed(self) -> bool:
+        """Whether every picture is blurred and moved the same way."""
+        return self.strength > 0 and not self.each
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(seed)
@@ -147,6 +158,11 @@ class Then:
     def fresh(self) -> bool:
         """Whether one of the steps is drawn anew for each crop."""
         return any(getattr(step, "fresh", False) for step in self.steps)
+
+    @property
+    def directed(self) -> bool:
+        """Whether one of the steps treats every picture the same way."""
+        return any(getattr(step, "directed", False) for step in self.steps)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         lr = hr

@@ -86,9 +86,8 @@ def train(
     for loss in [loss for phase in recipe.phases for loss in phase.losses]:
         loss.ready(there.name)  # missing VGG weights stop the run here
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
-    patches = Patches(
-        images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr, photographs.white
-    )
+    pairs = photographs.lr, photographs.white, photographs.directed
+    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, *pairs)
     valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)
     with run.locked(), explained(run.folder, recipe):
         going_on = run.may_go_on(config, resume, force)

@@ -56,6 +56,15 @@ def test_mild_moves_every_picture_alike_and_wild_each_its_own_way(hr):
     assert torch.equal(Unknown()(twice, 4, 1)[0], Unknown()(twice, 4, 2)[1]), "unknown is one blur, without noise"
 
 
+@pytest.mark.parametrize("degradation", [*ALL[:5], Unknown(0), Camera(strength=0), Then(Unknown(), Jpeg(90))], ids=repr)
+def test_what_is_directed_is_what_a_turned_picture_shows(hr, degradation):
+    def mean_lr(pictures):  # over noise, and over what each picture has of its own
+        return sum(degradation(pictures.expand(64, -1, -1, -1), 2, seed).mean(0) for seed in range(2)) / 2
+
+    changes = [(mean_lr(hr[:1].flip(side)) - mean_lr(hr[:1]).flip(side - 1)).abs().mean() for side in (2, 3)]
+    assert (float(max(changes)) > 0.012) == getattr(degradation, "directed", False), changes
+
+
 def test_a_gaussian_kernels_moments_are_its_sigmas_turned():
     kernel = gaussian_kernel(3.0, 1.5, math.pi / 6)
     assert kernel.sum() == pytest.approx(1, abs=1e-5)

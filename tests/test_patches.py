@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from srkit.dataset import Patches, dihedral
-from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg
+from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg, Unknown, degrade
 from srkit.files import SrkitError
 from srkit.images import to_tensor
 from srkit.resident import fits
@@ -72,6 +72,18 @@ def test_the_lr_is_a_crop_of_the_whole_pictures_lr():
     views = [torch.from_numpy(dihedral(whole[0].permute(1, 2, 0).numpy(), w).copy()).permute(2, 0, 1) for w in range(8)]
     for crop in lr:
         assert any(torch.allclose(crop, view, atol=1e-6) for view in views)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_pairs_of_one_fixed_shift_are_never_turned(tmp_path, given):
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    options = {"degradation": Unknown()}
+    if given:
+        Image.fromarray(degrade(image, 4, Unknown())).save(tmp_path / "lr.png")
+        options = {"given": {Path("0.png"): tmp_path / "lr.png"}, "directed": True}
+    lr, hr = made([image], 4, 48, **options).batch(3, 8)
+    assert torch.equal(hr, to_tensor(image).expand(8, -1, -1, -1))
+    assert torch.equal(lr, Unknown()(to_tensor(image), 4).expand(8, -1, -1, -1))
 
 
 def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_out():
