@@ -74,6 +74,7 @@ recipe = "div2k_x2"
 name = "wild"
 degradation = "wild"
 seeds = [0]
+found = "Its noise is smoothed away."
 """
 MINE = """
 from dataclasses import replace
@@ -480,6 +481,7 @@ def test_a_page_says_where_a_system_is_from_what_it_was_trained_for_and_what_it_
     assert "## Its own task: x2, wild" in page
     score = own_table(record).set_index("system").loc["wild", "psnr_y"]
     assert f"{score:.2f}" in page
+    assert "Its noise is smoothed away." in page
     assert "no equal of the numbers above" in page
     assert "many more steps" in system_page(record, "srresnet")
     with pytest.raises(SrkitError, match="no finished run of esrgan"):

@@ -32,6 +32,7 @@ def system_page(record: Record, system: str) -> str:
     own, common = own_table(record), common_table(record)
     own = own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]
     common = common[common["task"].str.startswith(f"x{recipe['scale']},")]
+    found = record.study.get("found", {}).get(system)  # an older record has none
     parts = [
         f"# {system}\n\n",
         f"{recipe['about'][:1].upper()}{recipe['about'][1:]}. From {recipe['cite']}.\n\n",
@@ -41,6 +42,7 @@ def system_page(record: Record, system: str) -> str:
         f"{run.get('precision', 'fp32')} on {run.get('device', 'cpu')}, {run.get('seconds', 0) / 3600:.2f} hours",
         f" after the first phase of {run['first_phase_from']}" if run["first_phase_from"] else "",
         f".{' Its history shows: ' * bool(run['health'])}{'; '.join(run['health'])}.\n\n".replace("..", "."),
+        f"{found}\n\n" if found else "",
         f"## Its own task: {run['task']}\n\n",
         as_markdown(cells(own)),
         "\n## Its row in the common table\n\n",

@@ -66,6 +66,7 @@ class Entry:
     drop: tuple[str, ...] = ()
     base: str | None = None
     group: str = ""
+    found: str = ""
 
     @cached_property
     def built(self) -> tuple[Recipe, Profile]:

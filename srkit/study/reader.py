@@ -21,7 +21,7 @@ OPTIONS = {name: inspect.signature(train).parameters[name].annotation for name i
 STUDY = {each.name: each.type for each in fields(Study) if each.name not in ("file", "entries", "options")}
 STUDY |= {"profile": str, "seeds": tuple[int, ...], "valid": str | tuple[str, ...]} | OPTIONS
 ENTRY = {"name": str, "about": str, "group": str, "seeds": tuple[int, ...], "drop": tuple[str, ...]}
-ENTRY |= {"profile": dict, "set": dict}
+ENTRY |= {"profile": dict, "set": dict, "found": str}
 SYSTEM = ENTRY | {"recipe": str, "scale": int, "degradation": str | dict, "degradations": tuple[str, ...]}
 VARIANT = ENTRY | {"base": str}
 
@@ -130,6 +130,7 @@ class _Reader:
             changes={**entry.changes, **changes},
             drop=(*entry.drop, *table.get("drop", ())),
             group=table.get("group", entry.group),
+            found=table.get("found", ""),
         )
         if not entry.seeds:
             raise SrkitError(f"{entry.name} has no seeds: write seeds = [0] below [study].")

@@ -103,6 +103,7 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
+    said["found"] = {entry.name: entry.found for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
     said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
