@@ -67,6 +67,14 @@ def test_is_short_enough_to_read(path):
 
 
 @each
+def test_imports_what_it_is_about_and_the_rest_from_one_place(path):
+    code = "\n".join("".join(cell["source"]) for cell in cells_of(path, "code"))
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert sum(node.end_lineno - node.lineno + 1 for node in found) <= 10
+    assert "import srkit\nfrom srkit import " in code
+
+
+@each
 def test_a_folded_cell_only_draws(path):
     folded = [c for c in cells_of(path, "code") if c["metadata"].get("jupyter", {}).get("source_hidden")]
     for source in ("".join(cell["source"]) for cell in folded):
