@@ -5,7 +5,7 @@ from srkit import from_modules
 MODULES = {  # what the notebooks call course.NAME
     "controls": "control",
     "exercises": "check",
-    "explain": "diagram draw_histories draw_value_and_slope sentences sick_run value_and_slope",
+    "explain": "diagram draw_histories draw_value_and_slope sentences sick_run source value_and_slope",
     "kaggle": "bring_back",
     "notebooks": "environment recipe_names",
     "studies": "picture_scores show_group show_pages",

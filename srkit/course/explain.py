@@ -1,5 +1,6 @@
 """What explains: diagrams drawn from their words, functions beside their slopes, what a run says in a sentence."""
 
+import inspect
 import re
 import tomllib
 from base64 import b64encode
@@ -8,10 +9,12 @@ from importlib.resources import files
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pandas as pd
 import torch
+from IPython.display import Code
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -87,6 +90,11 @@ def draw_diagram(rows: Sequence[Sequence[str]], arcs: Sequence[Sequence[str]] = 
         at = {"xytext": (0, 72 * lift + 6 * bool(lift)), "textcoords": "offset points", "color": how["color"]}
         axis.annotate(words, ((x + to_x) / 2, (y + to_y) / 2), **at, **middle)
     return figure
+
+
+def source(function: Callable) -> Code:
+    """A function as it is written, as a notebook shows it."""
+    return Code(dedent(inspect.getsource(function)), language="python")
 
 
 def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,6 +1,7 @@
 """Diagrams, slopes and sentences: what they draw and say, by what was put in."""
 
 from base64 import b64decode
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from srkit.course.explain import diagram, draw_diagram, draw_value_and_slope, sentences, sick_run, value_and_slope
+from srkit.course.explain import (
+    diagram,
+    draw_diagram,
+    draw_value_and_slope,
+    sentences,
+    sick_run,
+    source,
+    value_and_slope,
+)
 from srkit.files import SrkitError
 from srkit.health import findings
 
@@ -55,6 +64,10 @@ def test_a_diagram_is_shown_as_svg_with_words_that_can_be_read_and_kept_as_svg_a
     assert (tmp_path / "diagram_phases.pdf").read_bytes().startswith(b"%PDF")
     diagram("phases", tmp_path)
     assert (tmp_path / "diagram_phases.svg").read_text() == written
+
+
+def test_a_method_is_shown_as_it_is_written():
+    assert source(HTMLParser.close).data.startswith("def close(self):\n")
 
 
 def test_values_and_slopes_are_those_of_the_closed_form_each_number_alone():
