@@ -142,21 +142,22 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     """
     height, width = pictures[whole].shape[:2]
     beside, rows = _layout(len(pictures))
-    columns = -(-(len(pictures) + (not beside)) // rows)
+    cells = [("the whole picture", pictures[whole])]
+    cells += [(title.strip("\n"), crop_at(picture, corner, size)) for title, picture in pictures.items()]
+    columns = -(-(len(cells) - beside) // rows)
+    under = [cells[beside:][n : n + columns] for n in range(0, len(cells) - beside, columns)]  # the grid's rows
+    lines = [max(title.count("\n") for title, _ in row) + 1 for row in under]
     ratio = min(4.0 if rows < 3 else 2.0, rows * width / height) if beside else 0
-    lines = max(title.count("\n") for title in pictures) + 1
-    size_of_title = 9 if columns < 4 else 7
-    figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[*([ratio] if beside else []), *[1] * columns])
-    axis = figure.add_subplot(grid[:, 0] if beside else grid[0, 0])
-    show_picture(axis, pictures[whole], "the whole picture")
-    axis.title.set_fontsize(size_of_title)
-    axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
-    for number, (title, picture) in enumerate(pictures.items(), not beside):
-        axis = figure.add_subplot(grid[number // columns, beside + number % columns])
-        title = title.strip("\n")
-        show_picture(axis, crop_at(picture, corner, size), "\n" * (lines - 1 - title.count("\n")) + title)
-        axis.title.set_fontsize(size_of_title)
+    figure = plt.figure(figsize=(WIDTH, rows * WIDTH / (ratio + columns) + 0.17 * sum(lines)), layout="constrained")
+    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[ratio] * beside + [1] * columns)
+    for number, (title, picture) in enumerate(cells, -beside):
+        row, column = divmod(max(number, 0), columns)
+        place = grid[:, 0] if number < 0 else grid[row, beside + column]
+        axis = figure.add_subplot(place, anchor="N")
+        show_picture(axis, picture, "\n" * (lines[row] - 1 - title.count("\n")) + title)
+        axis.title.set_fontsize(9 if columns < 4 else 7)
+    marked = Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5)
+    figure.axes[0].add_patch(marked)
     return figure
 
 

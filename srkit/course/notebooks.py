@@ -28,8 +28,12 @@ def recipe_for(chapter: "Chapter", recipe: str) -> str:
 
 
 def environment(profile: str, seed: int) -> str:
-    """One line for the top of a notebook: device, versions, profile, seed. From here on figures have srkit's style."""
+    """One line for the top of a notebook: device, versions, profile, seed.
+
+    From here on figures have srkit's style, and a warning is a sentence of the output, without file and line.
+    """
     import platform
+    import warnings
 
     import torch
 
@@ -37,7 +41,13 @@ def environment(profile: str, seed: int) -> str:
     from srkit.device import find_device
     from srkit.figures import use_style
 
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        print(f"Note: {message}") if category is UserWarning else usual(message, category, *where, **more)
+
     use_style()
+    warnings.showwarning = show
     there = find_device()
     device = f"CPU, threads: {torch.get_num_threads()}" if there.kind == "cpu" else there.title
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"

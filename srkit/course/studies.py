@@ -43,7 +43,9 @@ def show_group(group: str, study: str = "choices", curves: bool = False) -> Styl
         place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
         _, _, text = draw_crops(record, systems, place)
     print(text, made(record, systems))
-    return gains(record, systems).style.hide()
+    table = gains(record, systems)
+    wide = {"min-width": "12em", "text-align": "left"}  # on a phone the table scrolls, and its words stand together
+    return table.style.hide().set_properties(subset=[name for name in table if name.startswith("what")], **wide)
 
 
 def show_pages(study: str = "systems") -> None:
