@@ -247,7 +247,7 @@ class Learner:
     def _place(self, network: nn.Module) -> nn.Module:
         if distributed.world() > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return network.to(self.device, memory_format=torch.channels_last).train()
+        return distributed.alike(network.to(self.device, memory_format=torch.channels_last)).train()
 
     def _parts(self) -> dict[str, Any]:
         names = ["generator", "ema", "discriminator", "g_optimizer", "d_optimizer"]
