@@ -154,7 +154,8 @@ class Checkpoint(Callback):
             return
         numbers = {"step": trainer.step, "seconds": trainer.seconds, "random": torch.get_rng_state()}
         numbers["history"] = trainer.run.history_text()
-        numbers["random_cuda"] = find_device(trainer.learner.device).random_state()  # of MPS too
+        there = find_device(trainer.learner.device)
+        numbers[f"random_{there.kind}"] = there.random_state()
         trainer.run.save_checkpoint(trainer.learner.state_dict() | numbers)
 
     def on_start(self, trainer: "Trainer") -> None:
@@ -188,8 +189,9 @@ class Checkpoint(Callback):
                 f"the checkpoint in {trainer.run.folder} is of another version of srkit ({error!r}): go on with that "
                 "version, or start anew with --force."
             ) from error
-        if state.get("random_cuda") is not None:
-            find_device(trainer.learner.device).set_random_state(state["random_cuda"])
+        there = find_device(trainer.learner.device)
+        if state.get(f"random_{there.kind}") is not None:  # of a device of this kind
+            there.set_random_state(state[f"random_{there.kind}"])
 
 
 def usual_callbacks(

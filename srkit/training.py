@@ -89,7 +89,7 @@ def train(
     pairs = photographs.lr, photographs.white, photographs.directed
     patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, *pairs)
     valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)
-    with run.locked(), explained(run.folder, recipe):
+    with run.locked(), explained(run.folder, recipe, there):
         going_on = run.may_go_on(config, resume, force)
         distributed.any_of(False)  # all have looked at what is there before one changes it
         learner = Learner(recipe, there.name, seed, profile.compile, accumulate, precision)

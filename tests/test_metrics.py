@@ -11,7 +11,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
 from srkit.evaluation import enlarge, lr_of
-from srkit.features import lpips_network
+from srkit.features import _lpips
 from srkit.images import crop_to_multiple, read_image
 from srkit.metrics import estimated_mos, grid, lpips_judge, normalised_psnr, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 
@@ -89,7 +89,7 @@ def test_the_estimated_mos_rounds_to_evalvids_grades():
 
 
 def test_lpips_is_that_of_torchmetrics(pair, imagenet):
-    lpips_network.cache_clear()
+    _lpips.cache_clear()
     judge = lpips_judge()
     theirs = LearnedPerceptualImagePatchSimilarity("alex", normalize=True)
     a, b = (torch.from_numpy(x[4:-4, 4:-4] / 255.0).permute(2, 0, 1)[None].float() for x in pair)
@@ -100,7 +100,7 @@ def test_lpips_is_that_of_torchmetrics(pair, imagenet):
 
 def test_lpips_squeeze_needs_no_download_and_is_that_of_torchmetrics(shared, imagenet_home, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # with nothing in it
-    lpips_network.cache_clear()
+    _lpips.cache_clear()
     judge = lpips_judge(network="squeeze", download=False)
     monkeypatch.setenv("TORCH_HOME", str(imagenet_home))
     theirs = LearnedPerceptualImagePatchSimilarity("squeeze", normalize=True)
@@ -116,7 +116,7 @@ def test_a_download_that_never_answers_has_an_end(tmp_path, monkeypatch, capsys)
     """As of a server that takes the connection and then says nothing."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("srkit.features.TIME_LIMIT", 0.2)
-    lpips_network.cache_clear()
+    _lpips.cache_clear()
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/alexnet-owt-7be5be79.pth"
         monkeypatch.setattr(AlexNet_Weights.IMAGENET1K_V1.value, "url", address)

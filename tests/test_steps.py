@@ -106,6 +106,24 @@ def test_shares_are_the_norms_of_the_weighted_gradients_at_sr():
     assert float(shares["share_adversarial"]) == pytest.approx(float(norms[1] / sum(norms)), rel=1e-5)
 
 
+def test_the_shares_in_fp16_are_those_in_fp32():
+    """Unscaled, a small gradient rounds to 0 on its way: AMP's examples scale each loss for torch.autograd.grad too."""
+    recipe = fit(RECIPES["srgan"], replace(TINY, crop=64))
+    shares = {}
+    for precision in ("fp32", "fp16"):
+        going = Learner(recipe, precision=precision)
+        going.begin(recipe.phases[-1])
+        shares[precision] = going.step(recipe.phases[-1], *batch(recipe, 8), 0.0, balance=True)
+    for name in ("share_perceptual", "share_adversarial"):
+        assert float(shares["fp16"][name]) == pytest.approx(float(shares["fp32"][name]), abs=0.02)
+
+
+def test_shares_of_a_gradient_that_is_not_finite_are_no_numbers():
+    sr = torch.rand(1, 3, 2, 2, requires_grad=True)
+    shares = gradient_shares({"pixel": sr.sum(), "perceptual": (sr * math.inf).sum()}, sr)
+    assert [math.isnan(share) for share in shares.values()] == [True, True]
+
+
 def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
     plain, phase = learner("srgan")
     asked, _ = learner("srgan")
@@ -143,6 +161,22 @@ def test_a_run_goes_on_in_another_precision():
     half.load_state_dict(going.state_dict(), phase)
     for mine, other in zip(going.generator.parameters(), half.generator.parameters(), strict=True):
         assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_run_goes_on_where_steps_become_graphs_and_where_they_do_not(here):
+    """What an optimiser that is to be captured needs is not taken from a checkpoint of another device."""
+    there, phase = learner("srgan")
+    there.graphed = not here
+    there.begin(phase)
+    there.step(phase, *batch(there.recipe), 1e-3, balance=True)
+    going, _ = learner("srgan")
+    going.graphed = here
+    going.load_state_dict(there.state_dict(), phase)
+    for optimizer in (going.g_optimizer, going.d_optimizer):
+        assert [group["capturable"] for group in optimizer.param_groups] == [here]
+    going.step(phase, *batch(going.recipe), 1e-3, balance=True)
+    assert isinstance(going.g_optimizer.param_groups[0]["lr"], torch.Tensor) == here
 
 
 def test_the_adversarial_loss_is_not_rounded_to_16_bits():

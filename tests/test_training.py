@@ -10,6 +10,7 @@ from torch import nn
 
 from srkit.data.sources import find_photographs
 from srkit.dataset import Patches, decode
+from srkit.device import Device
 from srkit.files import SrkitError
 from srkit.generator import sharpen
 from srkit.profiles import PROFILES, fit
@@ -102,6 +103,21 @@ def test_a_stopped_run_through_the_compiler_goes_on_to_the_same_weights(tmp_path
         stopped(on_log=stop_at(4))
     torch._dynamo.reset()  # what another process would have: nothing compiled
     assert_same_run(whole, stopped(resume=True))
+
+
+def test_a_run_of_cuda_goes_on_on_an_mps_which_begins_its_own_random_numbers(tmp_path, monkeypatch):
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(3))
+    run, taken = Run(tmp_path / "srgan-smoke-s0"), []
+    run.save_checkpoint(run.load_checkpoint() | {"random_cuda": torch.zeros(16, dtype=torch.uint8)})
+    monkeypatch.setattr(torch.mps, "set_rng_state", taken.append)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.ones(44, dtype=torch.uint8))
+    monkeypatch.setattr("srkit.callbacks.find_device", lambda name: Device("mps", "described"))
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, resume=True, on_log=stop_at(5))
+    assert taken == []
+    train("srgan", TINY, runs=tmp_path, resume=True)
+    assert [len(state) for state in taken] == [44]
 
 
 def test_a_lost_history_comes_back_from_the_checkpoint(run, tmp_path):

@@ -199,8 +199,9 @@ def _start(planned: Planned, folder: Path, device: str | None, slot: int) -> sub
     gpus = torch.cuda.device_count()
     if device:
         command += ["--device", device]
-    elif gpus:
-        environment.setdefault("CUDA_VISIBLE_DEVICES", str(slot % gpus))
+    elif gpus:  # one of those that may be used: all, or those that SLURM or the user has named
+        named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = (named if named[0] else [str(n) for n in range(gpus)])[slot % gpus]
     with log.open("a") as out:  # a session of its own: Ctrl-C is the parent's to pass on, once
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
     process.slot = slot
