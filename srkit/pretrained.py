@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, check_numbers, near
+from srkit.files import SrkitError, check_numbers, near, or_left_out
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
@@ -234,13 +233,11 @@ def _trained(runs: Path | str | None) -> list[System]:
 def _opens(system: System) -> bool:
     """Whether the class of a run's network is at hand."""
     recorded = system.run.config["recipe"]["generator"]
-    try:
+    with or_left_out():
         if "from" in recorded:
             find_part(recorded["name"], recorded["from"], system.run.folder)
-    except SrkitError as error:
-        warnings.warn(f"left out: {error}", stacklevel=3)
-        return False
-    return True
+        return True
+    return False
 
 
 def _of_run(run: Run) -> System:
@@ -253,13 +250,10 @@ def _of_run(run: Run) -> System:
 def _public(folder: Path) -> list[System]:
     """A system for each file of weights that lies in a folder."""
     found = []
-    for path in sorted(folder.glob("*")):
-        if path.suffix in SUFFIXES:
-            try:
-                scale = open_weights(path).scale
-                found.append(System(path.stem, scale, path.stem, str(path), {"public": partial(open_weights, path)}))
-            except SrkitError as error:
-                warnings.warn(f"left out: {error}", stacklevel=3)
+    for path in sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES):
+        with or_left_out():
+            scale = open_weights(path).scale
+            found.append(System(path.stem, scale, path.stem, str(path), {"public": partial(open_weights, path)}))
     return found
 
 

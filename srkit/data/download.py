@@ -123,7 +123,7 @@ def _get(url: str, output: str, _: object, part: Path, archive: Archive) -> None
             while chunk := answer.read1(1 << 20):
                 file.write(chunk)
                 have, came = have + len(chunk), came + len(chunk)
-                bar.update(have // mega - bar.done)
+                bar.update(have // mega - bar.n)
                 if time.monotonic() - since > PATIENCE:
                     if came < SLOWEST:
                         raise TimeoutError(f"only {came} bytes came in {PATIENCE:g} s")

@@ -21,7 +21,7 @@ from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
 from srkit.figures import busiest
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.generator import count_parameters
 from srkit.images import crop_at, crop_to_multiple, read_image, write_image
 from srkit.metrics import lpips_judge
@@ -87,7 +87,8 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     if not study.tests:
         raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
     done = {planned.folder: planned for planned in study.runs() if finished(planned, runs)}
-    done = [planned for planned in done.values() if _first_phase_from(Run(runs / planned.folder)) in {None, *done}]
+    firsts = {name: Run(runs / name).config.get("first_phase_from") for name in done}  # who trained it, if another did
+    done = [planned for name, planned in done.items() if firsts[name] in {None, *done}]
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
     order = {entry.name: place for place, entry in enumerate(study.entries)}
@@ -123,10 +124,8 @@ def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
 def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histories: pd.DataFrame) -> Record:
     """Write study.json, scores.csv and histories.csv."""
     for name, table in (("scores", scores), ("histories", histories)):
-        with replacing(folder / f"{name}.csv") as beside:
-            table.to_csv(beside, index=False, float_format="%.5g")
-    with replacing(folder / "study.json") as beside:
-        beside.write_text(json.dumps(said, indent=1) + "\n")
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
+    write_text(folder / "study.json", json.dumps(said, indent=1) + "\n")
     return read_record(folder)
 
 
@@ -139,15 +138,10 @@ def thinned(history: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept).drop_duplicates("step").sort_values("step")
 
 
-def _first_phase_from(run: Run) -> str | None:
-    """The run that has trained and scored this one's first phase, where it is another."""
-    return run.config.get("first_phase_from")
-
-
 def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     for planned in done:
         run = source = Run(runs / planned.folder)
-        while source.done and (other := _first_phase_from(source)):
+        while source.done and (other := source.config.get("first_phase_from")):
             source = Run(runs / other)
         first, rest = run.phases[:1], run.phases[1:]
         for protocol, degradation in protocols(planned.recipe.degradation).items():

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.paths import home
 from srkit.runs import Run
 from srkit.stopping import stop_asked
@@ -219,8 +219,7 @@ def _reason(status: int, planned: Planned, folder: Path) -> str:
     if status < 0:
         reason = f"ended by {signal.Signals(-status).name}"
         reason += ", as a system does whose memory is full" if -status == signal.SIGKILL else ""
-    with replacing(log.with_suffix(".failed")) as beside:
-        beside.write_text(reason)
+    write_text(log.with_suffix(".failed"), reason)
     return reason
 
 
@@ -232,12 +231,13 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
     """
     study = read_study(file)
     folder, planned_runs = runs_of(study, runs), study.runs()
-    histories = {planned.folder: _history(folder / planned.folder) for planned in planned_runs}
+    begun = {planned.folder: Run(folder / planned.folder) for planned in planned_runs}
+    histories = {name: run.history() if run.history_text().strip() else pd.DataFrame() for name, run in begun.items()}
     paces = [pace for planned in planned_runs for pace in _paces(planned, histories[planned.folder])]
     paces = pd.DataFrame(paces, columns=["system", "phase", "seconds"])
     rows, paid = [], set()
     for planned in planned_runs:
-        run, history = Run(folder / planned.folder), histories[planned.folder]
+        run, history = begun[planned.folder], histories[planned.folder]
         step = 0 if history.empty else int(history["step"].max())
         note = _log(planned, folder).with_suffix(".failed")
         state = "missing" if history.empty else "stopped"
@@ -260,11 +260,6 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
         line = {"run": planned.folder, "state": state, "step": step, "of": planned.steps}
         rows.append(line | {"hours_left": round(seconds / 3600, 2), "note": why})
     return pd.DataFrame(rows)
-
-
-def _history(folder: Path) -> pd.DataFrame:
-    path = folder / "history.csv"
-    return Run(folder).history() if path.exists() and path.stat().st_size > 1 else pd.DataFrame()
 
 
 def _paces(planned: Planned, history: pd.DataFrame) -> Iterator[tuple[str, str, float]]:
