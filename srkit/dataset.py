@@ -23,7 +23,7 @@ from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, or_left_out
 from srkit.images import crop_to_multiple, picture_mode
-from srkit.parts import origin
+from srkit.parts import defined_by, origin
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -180,7 +180,7 @@ class Patches:
             made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
             what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
-            own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
+            own = origin(defined_by(degradation))
             what = repr((*what, *own.values()) if own and degradation != "given" else what)
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()

@@ -85,15 +85,15 @@ def evaluate(
                     results.append(known)
                 table.append(known)
             except SrkitError as error:
-                found += [str(error)] * (str(error) not in found)
+                found.append(str(error))
     results.tidy()
     if not table:
         raise SrkitError(found[0] if found else "there is no picture to score: name a folder of HR images.")
-    tell(found, problems)
+    tell(dict.fromkeys(found), problems)
     return pd.DataFrame(table)[list(COLUMNS)]
 
 
-def tell(found: Sequence[str], problems: list[str] | None) -> None:
+def tell(found: Iterable[str], problems: list[str] | None) -> None:
     """Add what was left out to the caller's list, or warn of each where none is given."""
     if problems is not None:
         problems += found

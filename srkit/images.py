@@ -166,7 +166,11 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
-    """Drop rows and columns at the bottom and right until height and width are multiples of `scale`."""
+    """Drop rows and columns at the bottom and right until height and width are multiples of `scale`.
+
+    >>> crop_to_multiple(np.zeros((7, 9, 3)), scale=4).shape
+    (4, 8, 3)
+    """
     height, width = image.shape[0] // scale * scale, image.shape[1] // scale * scale
     return image[:height, :width]
 

@@ -71,6 +71,11 @@ def with_options(part: partial, **values: Any) -> partial:
     return partial(part.func, *part.args, **part.keywords | {k: v for k, v in values.items() if k in asked})
 
 
+def defined_by(part: Any) -> type | Callable:
+    """What defines a loss, a degradation or a schedule: the function that it is, or its class."""
+    return part if hasattr(part, "__name__") else type(part)
+
+
 def origin(thing: type | Callable) -> dict[str, str]:
     """Of a class or a function of one's own: its module and the SHA-256 of its source. Empty for srkit's own."""
     module = getattr(thing, "__module__", "") or ""
@@ -87,15 +92,13 @@ def source(thing: type | Callable) -> str:
     members = [thing, *vars(thing).values()] if isinstance(thing, type) else [thing]
     for member in members:
         file = getattr(getattr(member, "__code__", None), "co_filename", "<")
-        if file.startswith("<") or any(Path(sysconfig.get_path(name)) in Path(file).parents for name in LIBRARIES):
+        libraries = (Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # their version is their record
+        if file.startswith("<") or any(folder in Path(file).parents for folder in libraries):
             continue
         linecache.checkcache(file)
         if lines := linecache.getlines(file):
             return "".join(lines)
     return ""
-
-
-LIBRARIES = ("purelib", "platlib")  # where installed packages lie: their version is their record
 
 
 def load_file(word: str) -> Any:

@@ -242,7 +242,8 @@ class Run:
 def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: str = "starter") -> Path:
     """runs/RECIPE-PROFILE-sSEED, and what is unusual about it: -x2 for another scale than the recipe's, -DATA."""
     usual = RECIPES.get(recipe.name, recipe)
-    unusual = [f"x{recipe.scale}"] * (recipe.scale != usual.scale) + [data] * (data != "starter")
+    unusual = [f"x{recipe.scale}"] if recipe.scale != usual.scale else []
+    unusual += [data] if data != "starter" else []
     return Path(runs) / "-".join([recipe.name, profile, f"s{seed}", *unusual])
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import socket
-from pathlib import Path
 
 from srkit.files import SrkitError
 from srkit.paths import home
@@ -17,7 +16,6 @@ def serve(
     sessions: int = 4,
     idle_minutes: float = 15,
     settings: dict[str, object] | None = None,
-    notebook: Path | str | None = None,
 ) -> None:
     """Serve the cells of notebook 07 that are tagged `page`, until stopped.
 
@@ -36,7 +34,7 @@ def serve(
         words = f"After {idle_minutes:g} idle minutes this page forgets you and your pictures: load it again then."
         return as_page(notebook, settings or {}, words)
 
-    notebook = Path(notebook or home() / "notebooks" / "07_playground.ipynb")
+    notebook = home() / "notebooks" / "07_playground.ipynb"
     if not notebook.exists():
         raise SrkitError(f"{notebook} is not there: run from a checkout of srkit.")
     _check_port(host, port)

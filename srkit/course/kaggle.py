@@ -110,7 +110,7 @@ def build(
     source = find_data(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", user):
         raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
-    attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"]
+    attached = [*filter(None, [source.kaggle]), f"{user}/srkit-wheel"]
     fetched = FETCH.format(data=data) if source.archives or source.parts else ""
     chosen = [(chapter, recipe_for(chapter, recipe)) for chapter in choose(chapters(), only)]
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []

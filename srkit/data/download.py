@@ -94,7 +94,7 @@ def download(archive: Archive, folder: Path) -> Path:
             problems[host] = "another file than expected, by its MD5"
         except (OSError, HTTPException) as error:
             problems[host] = str(getattr(error, "reason", error)) or type(error).__name__
-            urls += [url] * (urls.count(url) < 2)  # once more, from where it was cut
+            urls += [url] if urls.count(url) < 2 else []  # once more, from where it was cut
     said = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
     raise SrkitError(f"{archive.name} did not come ({said}): try later, or put the file into {folder} yourself.")
 

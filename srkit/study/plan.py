@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
+from srkit.data.pairs import size
 from srkit.data.registry import NAMED
 from srkit.data.sources import Photographs, all_photographs, find_images, find_photographs
 from srkit.files import SrkitError
@@ -147,13 +147,10 @@ class Study:
         """The photographs to train and validate on, as `train` takes them. SrkitError where they are not there."""
         if len(self.places) == 1 and not (self.without or self.valid or self.min_side):
             return self.places[0]
-        small = [path for path in all_photographs(self.places) if self._too_small(path)] if self.min_side else []
+        paths = all_photographs(self.places) if self.min_side else []
+        small = [path for path in paths if min(size(path) or (0,)) < self.min_side]
         chosen = {"without": [*self.without, *small], "valid": self.valid, "white": self.options.get("white")}
         return replace(find_photographs(self.places, **chosen), name=self.data_name)
-
-    def _too_small(self, path: Path) -> bool:
-        with Image.open(path) as picture:
-            return min(picture.size) < self.min_side
 
     def check_data(self) -> None:
         """Raise SrkitError, before anything runs, where photographs or test pictures are not there."""

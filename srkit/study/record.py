@@ -8,7 +8,7 @@ crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
@@ -93,37 +93,35 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
     order = {entry.name: place for place, entry in enumerate(study.entries)}
     done.sort(key=lambda planned: (order[planned.system], planned.seed))
-    records, histories = [], []
-    for planned in done:
-        run = Run(runs / planned.folder)
+    records, trained = [], [Run(runs / planned.folder) for planned in done]
+    for planned, run in zip(done, trained, strict=True):
         phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
         weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
         more = {"loss_weights": weights, "threads": study.threads}
         records.append(described(run, planned.system, planned.recipe.degradation) | more)
-        histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
     said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
-    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+    return write_record(folder, said, scores, trained)
 
 
 def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
-    """What a record says of a run. SrkitError for a smoke run."""
+    """What a record says of a run."""
     config = run.config
-    if config["profile"] == "smoke":
-        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
     record = {name: config[name] for name in KEPT if name in config} | {"system": system}
     record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
     record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
     return record | {"parameters": count_parameters(run.generator())}
 
 
-def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histories: pd.DataFrame) -> Record:
-    """Write study.json, scores.csv and histories.csv."""
-    for name, table in (("scores", scores), ("histories", histories)):
+def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, trained: Sequence[Run]) -> Record:
+    """Write study.json, scores.csv, and histories.csv of the runs that `said` tells of, in its order."""
+    told = zip(said["runs"], trained, strict=True)
+    histories = [thinned(run.history()).assign(system=each["system"], seed=each["seed"]) for each, run in told]
+    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
         write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
     write_text(folder / "study.json", json.dumps(said, indent=1) + "\n")
     return read_record(folder)

@@ -23,7 +23,11 @@ def protocols(own: object) -> dict[str, object]:
 
 
 def task(scale: int, degradation: object) -> str:
-    """A scale and a degradation in words: "x4, bicubic"; one without a name by its kind and a digest of all it says."""
+    """A scale and a degradation in words; one without a name by its kind and a digest of all it says.
+
+    >>> task(4, BICUBIC)
+    'x4, bicubic'
+    """
     named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
     digest = hashlib.sha256(repr(degradation).encode()).hexdigest()[:6]
     return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"

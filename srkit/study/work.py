@@ -44,16 +44,16 @@ def run_study(
     folder = runs_of(study, runs)
     todo = mine = share(study.runs(), part)
     workers = workers or torch.cuda.device_count() or max(1, (os.cpu_count() or 1) // study.threads)
-    active: dict[str, tuple[subprocess.Popen, Planned]] = {}
+    active: dict[str, tuple[subprocess.Popen, Planned, int]] = {}  # and the worker's number
     failed: dict[str, str] = {}
     with stop_asked() as stop:
         while (todo or active) and not stop.is_set():
             todo = [each for each in todo if not finished(each, folder) and each.folder not in failed]
             for planned in startable(todo, mine, active, folder)[: workers - len(active)]:
-                slot = next(n for n in range(workers) if n not in [process.slot for process, _ in active.values()])
-                active[planned.folder] = _start(planned, folder, device, slot), planned
+                slot = min(set(range(workers)).difference(taken for *_, taken in active.values()))
+                active[planned.folder] = _start(planned, folder, device, slot), planned, slot
             time.sleep(0.5)
-            for name, (process, planned) in list(active.items()):
+            for name, (process, planned, _) in list(active.items()):
                 if process.poll() is not None:
                     del active[name]
                     if process.returncode == BUSY:
@@ -61,9 +61,9 @@ def run_study(
                     if process.returncode or not finished(planned, folder):
                         failed[name] = _reason(process.returncode, planned, folder)
                     print(f"{name}: {f'failed: {failed[name]}' if name in failed else 'done'}", flush=True)
-        for process, _ in active.values():
+        for process, *_ in active.values():
             process.send_signal(signal.SIGTERM)
-        for process, _ in active.values():
+        for process, *_ in active.values():
             process.wait()
         if stop.is_set():
             raise KeyboardInterrupt("stopped, and nothing is lost: the same command goes on.")
@@ -202,9 +202,7 @@ def _start(planned: Planned, folder: Path, device: str | None, slot: int) -> sub
     elif gpus:
         environment.setdefault("CUDA_VISIBLE_DEVICES", str(slot % gpus))
     with log.open("a") as out:  # a session of its own: Ctrl-C is the parent's to pass on, once
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
-    process.slot = slot
-    return process
+        return subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
 
 
 def _log(planned: Planned, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from skimage.data import chelsea
 
 import srkit
 from srkit.apps.page import as_page
-from srkit.apps.playground import Limits, Mix, Playground, read_upload, within
+from srkit.apps.playground import Limits, Playground, read_upload, within
 from srkit.course.notebooks import chapters
 from srkit.evaluation import enlarge, evaluate, lr_of
 from srkit.files import SrkitError
@@ -66,16 +66,6 @@ def send(play: Playground, name: str, content: bytes, size: int | None = None) -
     """As the browser does."""
     state = {"name": name, "size": size or len(content), "content": memoryview(content)}
     play.upload.set_state(state | {"count": play.upload.count + 1})
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_the_mixed_network_is_the_interpolated_one_and_is_never_copied(alpha):
-    psnr, gan, lr = network(0), network(1), torch.rand(1, 3, 16, 16)
-    mix = Mix(psnr, gan)
-    first = mix.at(0.77)
-    assert mix.at(alpha) is first
-    torch.testing.assert_close(first(lr), interpolate(psnr, gan, alpha)(lr), rtol=0, atol=0)
-    torch.testing.assert_close(mix.at(0)(lr), psnr(lr), rtol=0, atol=0)
 
 
 def test_own_runs_come_first_and_those_of_smoke_last(tmp_path):
