@@ -22,7 +22,7 @@ from srkit.cli_base import (
     option,
     optional,
 )
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.paths import home
 
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
@@ -186,7 +186,7 @@ def upscale(
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
 
-    if weights and not weights.expanduser().exists():
+    if weights and not expanded(weights).exists():
         raise SrkitError(f"{weights} is not there: give a file of weights, or a run's folder.")
     if real and (weights or recipe):
         raise SrkitError("--real names a network, and so do --recipe and --weights: choose one of them.")

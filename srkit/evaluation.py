@@ -25,17 +25,7 @@ from srkit.pretrained import What, resolve
 from srkit.score_table import COLUMNS, Results, score_log
 from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
-__all__ = [
-    "bicubic",
-    "costs",
-    "enlarge",
-    "evaluate",
-    "lr_of",
-    "psnr_y",
-    "ssim_y",
-    "summary",
-    "super_resolve",
-]
+__all__ = ["bicubic", "costs", "enlarge", "evaluate", "lr_of", "psnr_y", "ssim_y", "summary", "super_resolve"]
 
 
 def evaluate(

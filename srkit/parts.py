@@ -38,7 +38,7 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, near
+from srkit.files import SrkitError, expanded, near
 from srkit.paths import home
 
 OWN = "srkit_user."  # before the names of modules that are files which the user named
@@ -107,7 +107,7 @@ def load_file(word: str) -> Any:
     Raises SrkitError, in one sentence, for a file that is missing or does not run, and a name that it does not have.
     """
     file, _, name = word.rpartition(":")
-    path = Path(file).expanduser()
+    path = expanded(file)
     path = (path if path.is_file() else home() / path).resolve()  # notebooks run in a folder of their own
     if not path.is_file():
         raise SrkitError(f"{file} is not there: name a Python file and a recipe in it, as my_recipes.py:MINE.")

@@ -1,6 +1,5 @@
 """Every way to a trained network: a recipe's name, a run, a file of weights, a network itself, what srkit ships."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, check_numbers, near, or_left_out
+from srkit.files import SrkitError, check_numbers, digest, expanded, near, or_left_out
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
@@ -153,7 +152,7 @@ def _found(
     if isinstance(what, Recipe) or (named and (word in RECIPES or ".py:" in word)):
         made = find_recipe(what if isinstance(what, Recipe) else word)
         return _of_name(made.name, scale or made.scale, runs, phase, alpha)
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_file() or path.suffix in SUFFIXES:
         if alpha is not None or phase:
             raise SrkitError(f"{path} holds one set of weights: name a recipe to choose a phase, or alpha between two.")
@@ -218,7 +217,7 @@ def _ready_made(folder: Path) -> Method:
 def _runs_folder(runs: Path | str | None) -> Path | None:
     if runs is None:
         return None
-    folder = Path(runs).expanduser()
+    folder = expanded(runs)
     if not folder.is_dir():
         raise SrkitError(f"{folder} is no folder of runs: check the name, or leave --runs out.")
     if (folder / "config.json").exists():
@@ -260,7 +259,7 @@ def _public(folder: Path) -> list[System]:
 
 def _open(card: dict[str, Any]) -> nn.Module:
     path = FOLDER / card["file"]
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+    if not path.exists() or digest(path) != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
     return open_weights(path)
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.recipes import Recipe, find_recipe
 from srkit.records import build, build_generator
 from srkit.runs import check_finite
@@ -30,7 +30,7 @@ def open_weights(path: Path | str, recipe: str | Recipe | None = None, scale: in
     runs code: what is not safetensors is opened with weights_only=True. Raises SrkitError for one that is not there,
     damaged, of another network, or of another scale than the one named.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise SrkitError(f"{path} is not there: give a file of weights.")
     recipe = recipe and find_recipe(recipe)

@@ -129,6 +129,7 @@ def test_one_way_leads_to_every_network(trained, tmp_path, monkeypatch):
     ("what", "more", "says"),
     [
         ("srgan_lite", {}, "'srgan_lite' is no method: did you mean srgan_light"),
+        ("~nobody-of-this-name", {}, "'~nobody-of-this-name' is no method"),
         (None, {}, "'None' is no method"),
         ("srgan_light-laptop", {"scale": 2}, "enlarges 4-fold, not 2-fold: use --scale 4"),
         ("srgan_light-laptop/generator-gan.safetensors", {"scale": 2}, "enlarges 4-fold, not 2-fold"),

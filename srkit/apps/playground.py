@@ -148,7 +148,7 @@ class Playground:
             side = isqrt(self.limits.pixels) * unit
             whole = picture.shape[:2]
             return self._make(name, (*((s - min(s, side)) // 2 for s in whole), *(min(s, side) for s in whole)))
-        check_pixels(name, width, height, self.limits)
+        _check_pixels(name, width, height, self.limits)
         if min(height, width) < LEAST:
             raise SrkitError(f"{width} x {height} LR pixels are too few: take a part of {LEAST} x {LEAST} or more.")
         if system is not self.system:
@@ -240,7 +240,7 @@ def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndar
     try:
         with Image.open(BytesIO(content)) as picture:
             size = picture.size
-        check_pixels(name, *size, limits)  # by the header, before a single pixel is decoded
+        _check_pixels(name, *size, limits)  # by the header, before a single pixel is decoded
         return read_image(BytesIO(content))
     except Exception as error:  # a decoder in want of sound data raises nearly anything
         if isinstance(error, SrkitError) and name in str(error):
@@ -248,7 +248,7 @@ def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndar
         raise SrkitError(f"{name} does not open as a picture: give a PNG or a JPEG.") from error
 
 
-def check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
+def _check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
     """Refuse a picture with more pixels than a network may enlarge."""
     if width * height > limits.pixels:
         raise SrkitError(

@@ -18,7 +18,7 @@ from srkit.study.tables import last_phases, made
 from srkit.tables import p_as_text
 
 
-def find_record(name: str, group: str = "") -> Record | None:
+def _find_record(name: str, group: str = "") -> Record | None:
     """The record of a study, with a group where one is asked for: of the project, or attached to a hosted notebook.
 
     Where there is none, how it is made is said, and the answer is None.
@@ -36,7 +36,7 @@ def show_group(group: str, study: str = "choices", curves: bool = False) -> Styl
     Both are results of real trainings: a line below the figure says of which. Where the record is not at hand, it says
     how it is made, and the answer is None. curves: draw how each got there in place of the crop.
     """
-    record = find_record(study, group)
+    record = _find_record(study, group)
     if not record:
         return None
     systems = groups(record)[group]
@@ -51,7 +51,7 @@ def show_group(group: str, study: str = "choices", curves: bool = False) -> Styl
 
 def show_pages(study: str = "systems") -> None:
     """Display the page of each system of a study that has one, folded, with its history and its first crop."""
-    record = find_record(study)
+    record = _find_record(study)
     if not record:
         return
     first = record.study["crops"][0]["folder"]
@@ -71,7 +71,7 @@ def picture_scores(systems: list[str], test: str = "BSD100", study: str = "syste
 
     A method is a system's last phase and a seed. None, and how it is made is said, where the record is not at hand.
     """
-    record = find_record(study)
+    record = _find_record(study)
     if not record:
         return None
     rows = record.common()

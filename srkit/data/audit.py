@@ -1,10 +1,11 @@
 """A report on a folder of pictures before anything is trained on it: what is in it, and what does not belong."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from srkit.data.levels import likely_white, read_levels
 from srkit.data.pairs import listed
@@ -110,12 +111,10 @@ def jpeg_quality(path: Path) -> int | None:
     The inverse of the IJG's scaling: a factor of (200 - 2 q) % above quality 50, 5000 / q % below.
     Below 20 the table is clipped, and the answer a little high.
     """
-    with Image.open(path) as picture:
-        tables = getattr(picture, "quantization", None)
-    if not tables:
-        return None
-    percent = 100 * sum(tables[0]) / IJG_LUMA
-    return round(min(100, 100 - percent / 2 if percent <= 100 else 5000 / percent))
+    with suppress(UnidentifiedImageError), Image.open(path, formats=["JPEG"]) as picture:
+        percent = 100 * sum(picture.quantization[0]) / IJG_LUMA
+        return round(min(100, 100 - percent / 2 if percent <= 100 else 5000 / percent))
+    return None
 
 
 def _shared(what: str, twins: list[tuple[Path, Path]]) -> list[tuple[str, str]]:

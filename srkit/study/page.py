@@ -29,7 +29,7 @@ def system_page(record: Record, system: str) -> str:
         system=system,
         run=run,
         recipe=run["recipe"],
-        parts=recipe_rows(run),
+        parts=_recipe_rows(run),
         own=cells(own[own["system"].isin([system, "bicubic"]) & (own["task"] == run["task"])]),
         common=cells(common[common["task"].str.startswith(f"x{run['recipe']['scale']},")]),
         made=made(record),
@@ -37,7 +37,7 @@ def system_page(record: Record, system: str) -> str:
     )
 
 
-def recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
+def _recipe_rows(run: dict[str, Any]) -> pd.DataFrame:
     """A run's recipe as rows of part and what: networks, LR, sizes, and each phase with its losses."""
     recipe = run["recipe"]
     rows = [("generator", f"{_words(recipe['generator'])}; {run['parameters']:,} parameters")]

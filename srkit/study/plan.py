@@ -13,7 +13,7 @@ import torch
 from srkit.data.pairs import size
 from srkit.data.registry import NAMED
 from srkit.data.sources import Photographs, all_photographs, find_images, find_photographs
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.profiles import Profile, fit
 from srkit.recipes import Recipe
 from srkit.records import describe
@@ -128,7 +128,7 @@ class Study:
 
     def place(self, name: str) -> str | Path:
         """A set's name as it is, and a folder as the file means it."""
-        return name if name == "starter" or name in NAMED else (self.file.parent / Path(name).expanduser()).resolve()
+        return name if name == "starter" or name in NAMED else (self.file.parent / expanded(name)).resolve()
 
     @property
     def places(self) -> list[str | Path]:
@@ -161,10 +161,7 @@ class Study:
 
 
 def train_one(
-    planned: Planned,
-    runs_folder: Path | str,
-    device: str | None = None,
-    max_minutes: float | None = None,
+    planned: Planned, runs_folder: Path | str, device: str | None = None, max_minutes: float | None = None
 ) -> Run:
     """Train one run of a study below `runs_folder`, or go on with it; returns at once where it is done.
 

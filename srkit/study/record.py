@@ -175,7 +175,7 @@ def _crops(
     common = common.assign(ours=common["system"] != "bicubic")
     means = common.pivot_table("psnr_y", ["task", "set", "image"], "ours")
     least = "/".join((means[True] - means[False]).groupby(["set", "image"]).mean().idxmin())
-    for name, path in shown_pictures(study, least).items():
+    for name, path in _shown_pictures(study, least).items():
         yield write_crops(folder, name, path, firsts) | ({"rank": "least"} if name == least else {})
 
 
@@ -200,7 +200,7 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
     return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
 
 
-def shown_pictures(study: Study, *more: str) -> dict[str, Path]:
+def _shown_pictures(study: Study, *more: str) -> dict[str, Path]:
     """The test pictures that figures show, by SET/FILE: those of the study, or the first of each set; and `more`."""
     sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
     files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}

@@ -99,7 +99,7 @@ def overview(record: Record) -> pd.DataFrame:
     return wide[["task", "system", "seeds", *record.study["tests"]]].rename_axis(columns=None)
 
 
-def runs_table(record: Record) -> pd.DataFrame:
+def _runs_table(record: Record) -> pd.DataFrame:
     """A line a run: what it was trained on and for how long. hours: of this run, without a first phase it was given."""
     lines = []
     for run in record.study["runs"]:
@@ -188,7 +188,7 @@ def write_tables(record: Record) -> list[Path]:
     short = overview(record)
     words = f"PSNR-Y / SSIM-Y / LPIPS after the last phase. {caption(record, short)}"
     paths += _write(record.folder / "overview", short, f"{as_markdown(short)}\n{words}\n")
-    table = runs_table(record)
+    table = _runs_table(record)
     text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
     for name in [name for name in table if name.endswith("_steps")]:
         text[name] = ["–" if np.isnan(cell) else f"{cell:,.0f}" for cell in table[name]]

@@ -133,7 +133,7 @@ def share(runs: list[Planned], part: tuple[int, int] | None) -> list[Planned]:
 
 def startable(todo: list[Planned], mine: list[Planned], active: Mapping[str, Any], folder: Path) -> list[Planned]:
     """What of `todo` may begin: nobody is at it, and its first phase is done, or nobody is at that either."""
-    claimed = {planned.folder for planned in todo if planned.folder in active or is_claimed(planned, folder)}
+    claimed = {planned.folder for planned in todo if planned.folder in active or _is_claimed(planned, folder)}
     ready = {planned.first_phase for planned in mine if planned.first_weights(folder).exists()}
     begun = {planned.first_phase for planned in todo if planned.folder in claimed} - ready
     found = []
@@ -158,7 +158,7 @@ def claim(planned: Planned, folder: Path) -> Iterator[None]:
         yield
 
 
-def is_claimed(planned: Planned, folder: Path) -> bool:
+def _is_claimed(planned: Planned, folder: Path) -> bool:
     try:
         with claim(planned, folder):
             return False
@@ -242,7 +242,7 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
         state, why = ("failed", note.read_text()) if note.exists() else (state, "")
         if is_trained(planned, run):
             state = "done" if is_scored(planned, run) else "trained"
-        elif is_claimed(planned, folder):
+        elif _is_claimed(planned, folder):
             state = "running"
         seconds, end = 0.0, 0
         for number, phase in enumerate(planned.recipe.phases):

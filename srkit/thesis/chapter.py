@@ -28,7 +28,6 @@ from srkit.thesis.opening import open_records, read_votes, warnings
 
 SECTIONS = ("method", "data", "protocol", "results", "qualitative", "ablation", "threats", "reproducibility")
 BIB = Path(__file__).parent.parent / "references.bib"
-WATTS = 100.0  # of a run while it trains, where nobody says more
 
 
 def write_chapter(
@@ -40,7 +39,7 @@ def write_chapter(
     photographs: str | Path | None = None,
     votes: Path | None = None,
     looked_at: Sequence[str] = (),
-    watts: float = WATTS,
+    watts: float = 100.0,
     columns: Literal[1, 2] = 1,
     language: Literal["en", "de"] = "en",
     slides: bool = False,

@@ -12,7 +12,7 @@ from srkit import losses
 from srkit.apps.rating import vote_log
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate, places
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.pretrained import shipped
 from srkit.recipes import OWN
 from srkit.records import describe
@@ -39,7 +39,7 @@ def open_records(
     """
     runs, records = [], []
     for word in what:
-        path = Path(word).expanduser()
+        path = expanded(word)
         if (path / "study.json").exists():
             records.append(read_record(path))
         elif path.suffix == ".toml":
