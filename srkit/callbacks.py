@@ -15,8 +15,9 @@ from srkit.images import write_image
 from srkit.metrics import grid
 from srkit.progress import Progress
 from srkit.recipes import Phase
-from srkit.runs import Run, load_weights
+from srkit.runs import Run
 from srkit.scoring import enlarge, judged
+from srkit.weights_files import load_weights
 
 if TYPE_CHECKING:
     from srkit.training import Trainer

@@ -19,10 +19,10 @@ from srkit.parts import defined_by, origin
 from srkit.profiles import find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import build_generator, describe
-from srkit.runs import load_weights, save_weights
 from srkit.steps import Learner
 from srkit.tiles import enlarge_in_tiles, reach
 from srkit.trying import adversary, name_of, slope, tried
+from srkit.weights_files import load_weights, save_weights
 from srkit.wrappers import parts
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"

@@ -22,7 +22,7 @@ from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, or_left_out
-from srkit.images import crop_to_multiple, picture_mode
+from srkit.images import crop_to_multiple, header
 from srkit.parts import defined_by, origin
 
 Degradation = Callable[[Tensor, int, int], Tensor]
@@ -41,11 +41,12 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    other, dark, read = [], {}, lambda _, path: (*read_levels(path, white), picture_mode(path))
+    other, dark, read = [], {}, lambda _, path: read_levels(path, white)
     try:
-        for number, (image, largest, mode) in _usable(paths, read, "opens: give a folder of photographs"):
-            if mode not in ("RGB", "CMYK", "YCbCr"):
-                other.append(f"{paths[number].name} ({mode})")
+        for number, (image, largest) in _usable(paths, read, "opens: give a folder of photographs"):
+            with header(paths[number]) as picture:
+                if picture.mode not in ("RGB", "CMYK", "YCbCr"):
+                    other.append(f"{paths[number].name} ({picture.mode})")
             if largest is not None:
                 dark[paths[number]] = largest
             yield number, image

@@ -14,8 +14,8 @@ from srkit import __version__
 from srkit.files import SrkitError, replacing, write_text
 from srkit.generator import count_parameters
 from srkit.pretrained import What, resolve
-from srkit.runs import save_weights
 from srkit.tiles import SHARPEN_REACH, reach
+from srkit.weights_files import save_weights
 from srkit.wrappers import bare
 
 OPSET = 18

@@ -177,12 +177,10 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
-PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
-    "pixel loss": {"pixel": ""},
-    "perceptual loss": {"perceptual": ""},
-    "checkerboard loss": {"checkerboard": ""},
-    "adversarial loss": {"adversarial": ""},
+TERMS = ("pixel", "perceptual", "checkerboard", "adversarial")
+SHARES = {f"share_{term}": term for term in TERMS}
+PANELS = {f"{term} loss": {term: ""} for term in TERMS}  # of `loss_curves`: columns of the history with their labels
+PANELS |= {
     "discriminator's loss": {"discriminator": ""},
     "D(HR), D(SR)": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
     "share of the gradient at SR": SHARES,

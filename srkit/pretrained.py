@@ -13,8 +13,8 @@ from srkit.files import SrkitError, check_numbers, digest, expanded, near, or_le
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
-from srkit.runs import Run, check_finite, find_runs
-from srkit.weights_files import SUFFIXES, open_weights
+from srkit.runs import Run, find_runs
+from srkit.weights_files import SUFFIXES, check_finite, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
 BEST = "srgan_light"  # of what srkit ships, the system that is shown first

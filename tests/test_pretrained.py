@@ -19,8 +19,9 @@ from srkit.images import read_image, write_image
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES
 from srkit.records import describe
-from srkit.runs import Run, load_weights, save_weights
+from srkit.runs import Run
 from srkit.training import train
+from srkit.weights_files import load_weights, save_weights
 
 CARDS = pretrained.shipped()
 pytestmark = pytest.mark.usefixtures("one_thread")

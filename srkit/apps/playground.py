@@ -15,13 +15,12 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-from PIL import Image
 from traitlets import Bytes, Int, Unicode
 
 from srkit.apps.slider import CompareSlider
 from srkit.files import SrkitError
 from srkit.generator import interpolate
-from srkit.images import crop_to_multiple, read_image
+from srkit.images import crop_to_multiple, header, read_image
 from srkit.no_reference import CAUTION, niqe
 from srkit.pretrained import System
 from srkit.scoring import bicubic, enlarge, lr_of, scores
@@ -238,9 +237,8 @@ def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndar
         most = limits.upload_bytes / 1e6
         raise SrkitError(f"{name} has {size / 1e6:.1f} MB, and at most {most:g} MB are taken: make it smaller.")
     try:
-        with Image.open(BytesIO(content)) as picture:
-            size = picture.size
-        _check_pixels(name, *size, limits)  # by the header, before a single pixel is decoded
+        with header(BytesIO(content)) as picture:
+            _check_pixels(name, *picture.size, limits)  # before a single pixel is decoded
         return read_image(BytesIO(content))
     except Exception as error:  # a decoder in want of sound data raises nearly anything
         if isinstance(error, SrkitError) and name in str(error):

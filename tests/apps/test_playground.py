@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from skimage.data import chelsea
 
 import srkit
@@ -178,6 +179,13 @@ def test_niqe_stands_beside_each_picture_that_is_large_enough_for_it(files, syst
 def test_what_is_over_a_limit_or_no_picture_is_refused_in_words(content, size, words):
     with pytest.raises(SrkitError, match=words):
         read_upload("x.png", content, size, Limits())
+
+
+def test_an_upload_with_more_text_than_pillow_reads_is_taken_all_the_same():
+    picture, text, file = chelsea()[:90, :90], PngInfo(), BytesIO()
+    text.add_text("long", "x" * 3_000_000, zip=True)
+    Image.fromarray(picture).save(file, "png", pnginfo=text)
+    assert (read_upload("x.png", file.getvalue(), 1, Limits()) == picture).all()
 
 
 def test_an_upload_turns_to_a_system_for_real_photographs_and_the_courses_pictures_turn_back(files, systems):
