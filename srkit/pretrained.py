@@ -124,8 +124,6 @@ def resolve(
     method = _found(what, scale, _runs_folder(runs), phase, alpha, recipe)
     if scale and method.scale not in (None, scale):
         raise SrkitError(f"{method.name} enlarges {method.scale}-fold, not {scale}-fold: use --scale {method.scale}.")
-    if isinstance(method.does, nn.Module):
-        check_finite(method.does, method.name)
     return method
 
 
@@ -145,6 +143,7 @@ def _found(
     if isinstance(what, nn.Module):
         if alpha is not None:
             raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
+        check_finite(what, type(what).__name__)
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
     word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
     if named and word in INTERPOLATIONS:

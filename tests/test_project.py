@@ -61,6 +61,8 @@ def test_every_dependency_is_imported_somewhere(project, requirements):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needed":
+            imported.add(node.args[0].value.partition(".")[0])
     names = {line.partition(">=")[0] for line in requirements} - PROGRAMS
     assert {name for name in names if IMPORTED_AS.get(name, name) not in imported} == set()
 

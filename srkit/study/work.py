@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, needed, write_text
 from srkit.paths import home
 from srkit.runs import Run
 from srkit.stopping import stop_asked
@@ -79,10 +79,7 @@ def submit_study(
     most eight. A job that is put off or runs out of its time goes on when it is queued again. cluster: "local" runs the
     array on this machine.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise SrkitError('submitit is not installed: pip install "srkit[cluster]", or submitit alone.') from None
+    submitit = needed("submitit", 'pip install "srkit[cluster]", or submitit alone')
     study = read_study(file)
     study.check_data()
     folder = runs_of(study, runs)
