@@ -17,11 +17,12 @@ import yaml
 
 # conda-forge's names where they are not PyPI's.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
+CONDA |= {"jupyter-server": "jupyter_server"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
 PROGRAMS |= {"pytest-xdist", "furo", "jinja2", "myst-nb", "playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "ipython": "IPython", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
-IMPORTED_AS |= {"cosmic-ray": "cosmic_ray"}
+IMPORTED_AS |= {"cosmic-ray": "cosmic_ray", "jupyter-server": "jupyter_server"}
 
 
 @pytest.fixture(scope="module")
