@@ -22,8 +22,8 @@ from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, or_left_out
-from srkit.images import crop_to_multiple, picture_mode
-from srkit.parts import origin
+from srkit.images import crop_to_multiple, header
+from srkit.parts import defined_by, origin
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -41,11 +41,12 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    other, dark, read = [], {}, lambda _, path: (*read_levels(path, white), picture_mode(path))
+    other, dark, read = [], {}, lambda _, path: read_levels(path, white)
     try:
-        for number, (image, largest, mode) in _usable(paths, read, "opens: give a folder of photographs"):
-            if mode not in ("RGB", "CMYK", "YCbCr"):
-                other.append(f"{paths[number].name} ({mode})")
+        for number, (image, largest) in _usable(paths, read, "opens: give a folder of photographs"):
+            with header(paths[number]) as picture:
+                if picture.mode not in ("RGB", "CMYK", "YCbCr"):
+                    other.append(f"{paths[number].name} ({picture.mode})")
             if largest is not None:
                 dark[paths[number]] = largest
             yield number, image
@@ -183,7 +184,7 @@ class Patches:
             made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
             what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
-            own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
+            own = origin(defined_by(degradation))
             what = repr((*what, *own.values()) if own and degradation != "given" else what)
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()

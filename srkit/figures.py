@@ -124,13 +124,10 @@ def chart_over_row(pictures: Mapping[str, np.ndarray]) -> tuple[Figure, Axes]:
 
 def show_picture(axis: Axes, picture: np.ndarray, title: str = "") -> None:
     """One picture on an axis without ticks; grey pictures and maps in grey."""
-    axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **_range(picture))
+    levels = {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
+    axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **levels)
     axis.set_title(title)
     axis.set_axis_off()
-
-
-def _range(picture: np.ndarray) -> dict[str, int]:
-    return {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
 
 
 @styled
@@ -181,12 +178,10 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
-PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
-    "pixel loss": {"pixel": ""},
-    "perceptual loss": {"perceptual": ""},
-    "checkerboard loss": {"checkerboard": ""},
-    "adversarial loss": {"adversarial": ""},
+TERMS = ("pixel", "perceptual", "checkerboard", "adversarial")
+SHARES = {f"share_{term}": term for term in TERMS}
+PANELS = {f"{term} loss": {term: ""} for term in TERMS}  # of `loss_curves`: columns of the history with their labels
+PANELS |= {
     "discriminator's loss": {"discriminator": ""},
     "D(HR), D(SR)": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
     "share of the gradient at SR": SHARES,
@@ -195,11 +190,10 @@ PANELS = {  # of `loss_curves`: its title, and the columns of the history that i
 
 
 @styled
-def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
+def loss_curves(history: pd.DataFrame) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
 
-    The shares of the gradient stand below the losses, where there are two terms or more. bicubic: its PSNR-Y on the
-    same crops, drawn as a line to be beaten.
+    The shares of the gradient stand below the losses, where there are two terms or more.
     """
     history = history.dropna(axis="columns", how="all")
     shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
@@ -216,8 +210,6 @@ def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
             axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
         axis.margins(y=0.2)  # room for the phases' names
         values = history[[*columns]]
-        if title == "validation PSNR-Y (dB)" and bicubic is not None:
-            axis.axhline(bicubic, color="C3", linestyle="--", linewidth=1, label="bicubic")
         if len(columns) > 1 and values.min().min() >= 0 and values.max().max() <= 1:  # a critic's scores have no bounds
             axis.set_ylim(0, 1.15)
         if title in ("pixel loss", "perceptual loss") and values.min().min() > 0:

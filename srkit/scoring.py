@@ -51,7 +51,11 @@ def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int | No
 
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
-    """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out."""
+    """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out.
+
+    >>> enlarge(np.zeros((2, 3, 3), np.uint8), scale=4).shape
+    (8, 12, 3)
+    """
     if method not in INTERPOLATIONS:
         raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(INTERPOLATIONS)}, or give a network.")
     if method == "nearest":

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,11 @@ from srkit.recipes import Recipe
 
 
 @contextmanager
-def stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once."""
+def stop_asked(then: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once.
+
+    then: what is done besides when the first one comes.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -24,6 +27,7 @@ def stop_asked() -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        then()
 
     for name in before:
         signal.signal(name, ask)

@@ -25,9 +25,10 @@ from srkit.profiles import Profile, find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import describe, sources
 from srkit.resident import ResidentPatches, fits
-from srkit.runs import Run, run_folder, save_weights
+from srkit.runs import Run, run_folder
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
+from srkit.weights_files import save_weights
 
 
 class Interrupted(KeyboardInterrupt):

@@ -15,7 +15,8 @@ from srkit.generator import SRResNet
 from srkit.images import read_image, write_image
 from srkit.recipes import RECIPES, SRGAN
 from srkit.records import describe
-from srkit.runs import Run, save_weights
+from srkit.runs import Run
+from srkit.weights_files import save_weights
 
 WEIGHTS = pretrained.FOLDER
 

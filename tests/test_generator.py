@@ -23,8 +23,7 @@ from srkit.generator import (
     sharpen,
 )
 from srkit.resize import imresize
-from srkit.runs import save_weights
-from srkit.weights_files import open_weights
+from srkit.weights_files import open_weights, save_weights
 
 
 def small(**options) -> SRResNet:

@@ -119,14 +119,14 @@ def choose(everything: list[Chapter], only: str | None) -> list[Chapter]:
     """The chapters that `only` asks for: numbers or names between commas ("03,05", "losses"); None is all of them."""
     if not only:
         return everything
-    chosen = set()
-    for word in filter(None, (part.strip() for part in only.split(","))):
-        found = [c for c in everything if word.removesuffix(".ipynb") in (c.number, c.name, c.name.partition("_")[2])]
-        if not found:
-            names = ", ".join(c.name for c in everything)
-            raise SrkitError(f"There is no notebook {word!r}: choose from {names}.")
-        chosen.update(found_one.name for found_one in found)
-    return [chapter for chapter in everything if chapter.name in chosen]
+    words = [word.removesuffix(".ipynb") for part in only.split(",") if (word := part.strip())]
+    if not words:
+        raise SrkitError(f"--only {only!r} names no notebook: write it as --only 03,05, or leave it out.")
+    names = {chapter.name: {chapter.name, *chapter.name.split("_", 1)} for chapter in everything}
+    for word in words:
+        if not any(word in each for each in names.values()):
+            raise SrkitError(f"There is no notebook {word!r}: choose from {', '.join(names)}.")
+    return [chapter for chapter in everything if names[chapter.name].intersection(words)]
 
 
 def check_parameters(chapter: Chapter, given: dict[str, object]) -> None:

@@ -238,6 +238,6 @@ def _photographs(
     lr = {path: lr[path] for path in (*train, *valid)} if lr else {}
     whole = [[(path.name, digests[path]) for path in side] for side in (train, valid)]
     whole.append([(path.name, digest(path)) for path in lr.values()])
-    whole += [white] * (white is not None)
+    whole += [] if white is None else [white]
     fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
     return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white, directed)
