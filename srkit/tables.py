@@ -65,7 +65,7 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float], draws: int = 10_
         return 1.0
     how = {"permutation_type": "samples", "alternative": "greater", "n_resamples": draws, "batch": 1000}
     random = np.random.default_rng(seed)
-    return float(stats.permutation_test((differences,), _distance_from_zero, vectorized=True, rng=random, **how).pvalue)
+    return float(stats.permutation_test((differences,), _distance_from_zero, rng=random, **how).pvalue)
 
 
 def _distance_from_zero(values: np.ndarray, axis: int) -> np.ndarray:
@@ -169,7 +169,7 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
         position="tbp",
         position_float="centering",
     )
-    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
 
 
 def table_caption(table: pd.DataFrame, made: str = "") -> str:
