@@ -137,6 +137,14 @@ def test_results_have_means_gains_and_p():
     assert (table["images"] == 6).all()
 
 
+def test_behind_a_mean_stands_its_spread_where_there_is_one():
+    table = pd.DataFrame({"set": ["s", "s"], "psnr_y": [30.004, 30.001], "niqe": [4.0, np.nan]})
+    table = table.assign(psnr_y_low=[29.5, np.nan], psnr_y_high=[31.25, np.nan], niqe_std=[0.125, np.nan])
+    cells = scores_as_text(table, SHOWN, ["set"])
+    assert cells["PSNR-Y (dB)"].tolist() == ["**30.00** [29.50, 31.25]", "**30.00**"], "alike as they are printed"
+    assert cells["NIQE"].tolist() == ["**4.00** ± 0.12", "–"]
+
+
 def test_results_keep_the_order_of_the_rows_and_of_one_method_there_is_no_gain():
     two = pd.concat([rows(worse=-1.0, better=0.5).assign(set=name) for name in ("Urban", "Set5")])
     for table in (results(two), paired_tests(two)):
