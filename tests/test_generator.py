@@ -185,9 +185,11 @@ def test_multiply_adds_are_those_of_the_closed_form():
     assert multiply_adds(network, height, width) == head + trunk + upsampler + tail
 
 
-def test_multiply_adds_of_a_dense_layer():
+def test_multiply_adds_of_a_dense_layer_and_of_one_pixel(capsys):
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 7))
     assert multiply_adds(network, 4, 4) == 3 * 4 * 4 * 7
+    assert multiply_adds(small(), 2, 3) == 6 * multiply_adds(small(), 1, 1)
+    assert capsys.readouterr().out == ""
 
 
 def test_rrdbnet_has_the_parameters_that_esrgan_publishes():
@@ -282,6 +284,7 @@ def test_sharpening_adds_what_scipys_gaussian_takes_away():
     blurred = gaussian_filter(sr.numpy(), (0, 0, 1, 1), truncate=3, mode="nearest")
     torch.testing.assert_close(sharpen(sr, 0.5), sr + 0.5 * (sr - torch.from_numpy(blurred)), atol=1e-5, rtol=0)
     assert (sharpen(sr, 9).min(), sharpen(sr, 9).max()) == (0, 1), "clipped"
+    assert sharpen(sr.double(), 0.5).dtype == torch.float64
 
 
 def first_release_names(blocks: int, ups: int) -> dict[str, str]:

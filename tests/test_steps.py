@@ -176,8 +176,12 @@ def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_no
 def test_a_run_goes_on_in_another_precision():
     going, phase = learner("srgan")
     half, _ = learner("srgan")
-    half.scaler = torch.amp.GradScaler("cpu")
+    half.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     half.step(phase, *batch(half.recipe), 1e-3)
+    again, _ = learner("srgan")
+    again.scaler = torch.amp.GradScaler("cpu")
+    again.load_state_dict(half.state_dict(), phase)
+    assert again.scaler.get_scale() == 8
     going.load_state_dict(half.state_dict(), phase)
     half.load_state_dict(going.state_dict(), phase)
     for mine, other in zip(going.generator.parameters(), half.generator.parameters(), strict=True):
