@@ -226,7 +226,7 @@ class Patches:
         random, image, small = np.random.default_rng(seed), self.hr[photograph], self.crop // self.scale
         margin = random.integers(2, 10, 2)
         first = np.maximum(corner - margin, 0)
-        end = np.minimum(corner + small + 11 - margin, np.array(image.shape[:2]) // self.scale)
+        end = corner + small + 11 - margin  # or the edge of the photograph
         (top, left), (bottom, right) = first * self.scale, end * self.scale
         lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
         top, left = corner - first

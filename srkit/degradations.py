@@ -71,7 +71,7 @@ class Unknown:
         sigmas = ((0.6 + 0.4 * long) * scale * self.strength, (0.3 + 0.2 * short) * scale * self.strength)
         kernel = gaussian_kernel(*sigmas, turn * math.pi)
         shifts = torch.tensor([shift]) * 2 - 1  # at most one LR pixel to either side
-        moved = shifted(filtered(hr, kernel), shifts.expand(len(hr), 2) * scale * self.strength)
+        moved = shifted(filtered(hr, kernel), shifts * scale * self.strength)
         return quantise(imresize(moved, 1 / scale))
 
 
@@ -99,11 +99,11 @@ class Camera:
         random = torch.Generator().manual_seed(seed)
         drawn = torch.rand(len(hr), 4, generator=random)
         if not self.each:
-            drawn = torch.rand(1, 4, generator=torch.Generator().manual_seed(HIDDEN_SEED)).expand(len(hr), 4)
-        lengths = (1 + drawn[:, 0]) * scale * self.strength  # HR pixels
-        kernels = torch.stack(
-            [motion_kernel(*move) for move in zip(lengths.tolist(), (drawn[:, 1] * math.pi).tolist(), strict=True)]
-        )
+            drawn = torch.rand(1, 4, generator=torch.Generator().manual_seed(HIDDEN_SEED))
+        lengths, turns = (1 + drawn[:, 0]) * scale * self.strength, drawn[:, 1] * math.pi  # HR pixels
+        size = max(33, 2 * math.ceil(scale * self.strength) + 1)  # the longest stroke fits
+        moves = zip(lengths.tolist(), turns.tolist(), strict=True)
+        kernels = torch.stack([motion_kernel(length, turn, size) for length, turn in moves])
         moved = shifted(filtered(hr, kernels), (drawn[:, 2:] * 2 - 1) * scale * self.strength)
         lr = imresize(moved, 1 / scale).clamp(0, 1)
         return quantise(poisson(lr, FULL_WELL / self.strength**2, random) if self.strength else lr)
@@ -142,7 +142,7 @@ class Jpeg:
         return torch.cat([jpeg(picture, self.quality) for picture in hr])
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class Then:
     """One step after another, as a camera does: Then(BlurDown(1.6), Noise(10), Jpeg(40)). One of them shrinks.
 

@@ -151,7 +151,7 @@ class Learner:
             return self.forward(lr).float()
 
     def _generator_step(self, phase: Phase, pieces: list, balance: bool) -> tuple[list, dict[str, Tensor]]:
-        self.g_optimizer.zero_grad(set_to_none=True)
+        self.g_optimizer.zero_grad()
         pairs, each = [], []
         for lr, hr in pieces:
             terms, weighted = {}, {}
@@ -216,7 +216,7 @@ class Learner:
             return loss.for_generator(self.discriminator(sr).float(), real)
 
     def _discriminator_step(self, loss: AdversarialLoss, pairs: list) -> dict[str, Tensor]:
-        self.d_optimizer.zero_grad(set_to_none=True)
+        self.d_optimizer.zero_grad()
         each = []
         for sr, hr in pairs:
             with self.autocast(enabled=self.half is not None):

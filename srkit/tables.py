@@ -64,8 +64,11 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float], draws: int = 10_
         return 1.0
     how = {"permutation_type": "samples", "alternative": "greater", "n_resamples": draws, "batch": 1000}
     random = np.random.default_rng(seed)
-    distance_from_zero = lambda values, axis: np.abs(values.mean(axis=axis))  # noqa: E731
-    return float(stats.permutation_test((differences,), distance_from_zero, vectorized=True, rng=random, **how).pvalue)
+    return float(stats.permutation_test((differences,), _distance_from_zero, rng=random, **how).pvalue)
+
+
+def _distance_from_zero(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.abs(values.mean(axis=axis))
 
 
 def paired_tests(
@@ -167,7 +170,7 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
         position="tbp",
         position_float="centering",
     )
-    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
 
 
 def table_caption(table: pd.DataFrame, made: str = "") -> str:
