@@ -13,7 +13,7 @@ python := $(root)/.venv/bin/python
 # As srkit itself sets it, where it is imported before torch.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup course test test-lowest mutants lab app bench site
+.PHONY: help setup course test test-lowest mutants lab app bench gpu site
 help:
 	@echo 'make course   install what is missing, run the notebooks, write figures/$(PROFILE)'
 	@echo '              PROFILE=smoke|laptop|gpu RECIPE=srgan DATA=starter|NAME|FOLDER SEED=0 ONLY=03,05 RUNS=FOLDER FIGURES=FOLDER'
@@ -24,6 +24,7 @@ help:
 	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
 	@echo 'make site     the course as a web site, in build/site, from the notebooks as make course ran them'
 	@echo 'make bench    speed against plain PyTorch on this machine'
+	@echo 'make gpu      what only a GPU can show, each part within its own time; PARTS="cuda bench", see tests/on_a_gpu.py'
 	@echo 'PYTHON=python3.12 chooses the Python that makes .venv (3.11 or newer).'
 
 # The stamp holds the folder and pyproject.toml, and is written last: a stopped install is done again, a finished one is not.
@@ -88,6 +89,9 @@ app: setup
 
 bench: setup
 	@cd $(root) && exec .venv/bin/python -m pytest -q -s -m 'slow or not slow' tests/benchmarks
+
+gpu: setup
+	@cd $(root) && exec .venv/bin/python tests/on_a_gpu.py $(PARTS)
 
 # Notebooks that were not run yet are run first. After the first time no network is needed.
 site: setup

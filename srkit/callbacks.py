@@ -9,14 +9,15 @@ import torch
 
 from srkit import distributed
 from srkit.device import find_device
-from srkit.files import SrkitError
+from srkit.files import SrkitError, needed
 from srkit.health import FEW, TRY, findings
 from srkit.images import write_image
 from srkit.metrics import grid
 from srkit.progress import Progress
 from srkit.recipes import Phase
-from srkit.runs import Run, load_weights
+from srkit.runs import Run
 from srkit.scoring import enlarge, judged
+from srkit.weights_files import load_weights
 
 if TYPE_CHECKING:
     from srkit.training import Trainer
@@ -89,9 +90,8 @@ class TensorBoard(Callback):
     """Mirrors the history to the run's tensorboard/."""
 
     def on_start(self, trainer: "Trainer") -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not everybody's
-
-        self.writer = SummaryWriter(str(trainer.run.folder / "tensorboard"), purge_step=trainer.step + 1)
+        tensorboard = needed("torch.utils.tensorboard", "pip install tensorboard")
+        self.writer = tensorboard.SummaryWriter(str(trainer.run.folder / "tensorboard"), purge_step=trainer.step + 1)
 
     def on_log(self, trainer: "Trainer", row: dict[str, Any], validates: bool) -> None:
         for name in row.keys() - {"phase", "step"}:
@@ -154,7 +154,8 @@ class Checkpoint(Callback):
             return
         numbers = {"step": trainer.step, "seconds": trainer.seconds, "random": torch.get_rng_state()}
         numbers["history"] = trainer.run.history_text()
-        numbers["random_cuda"] = find_device(trainer.learner.device).random_state()  # of MPS too
+        there = find_device(trainer.learner.device)
+        numbers[f"random_{there.kind}"] = there.random_state()
         trainer.run.save_checkpoint(trainer.learner.state_dict() | numbers)
 
     def on_start(self, trainer: "Trainer") -> None:
@@ -188,8 +189,9 @@ class Checkpoint(Callback):
                 f"the checkpoint in {trainer.run.folder} is of another version of srkit ({error!r}): go on with that "
                 "version, or start anew with --force."
             ) from error
-        if state.get("random_cuda") is not None:
-            find_device(trainer.learner.device).set_random_state(state["random_cuda"])
+        there = find_device(trainer.learner.device)
+        if state.get(f"random_{there.kind}") is not None:  # of a device of this kind
+            there.set_random_state(state[f"random_{there.kind}"])
 
 
 def usual_callbacks(

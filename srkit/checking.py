@@ -15,14 +15,14 @@ from srkit.declarations import OwnLoss
 from srkit.degradations import of_size
 from srkit.files import SrkitError
 from srkit.generator import count_parameters
-from srkit.parts import origin
+from srkit.parts import defined_by, origin
 from srkit.profiles import find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import build_generator, describe
-from srkit.runs import load_weights, save_weights
 from srkit.steps import Learner
 from srkit.tiles import enlarge_in_tiles, reach
-from srkit.trying import adversary, name_of, slope, thing_of, tried
+from srkit.trying import adversary, name_of, slope, tried
+from srkit.weights_files import load_weights, save_weights
 from srkit.wrappers import parts
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -50,7 +50,7 @@ def require(recipe: Recipe) -> None:
             if own and loss is not phase.adversarial:
                 trial.loss(phase, loss)
     trial.verdict()
-    if origin(thing_of(recipe.degradation)):
+    if origin(defined_by(recipe.degradation)):
         trial.degraded()
 
 

@@ -22,18 +22,15 @@ def main(argv: list[str] | None = None) -> int:
 
     Raises SystemExit(2) for wrong usage.
     """
-    with lasting_output():
-        return _run([*(sys.argv[1:] if argv is None else argv)])
-
-
-def _run(words: list[str]) -> int:
+    words = [*(sys.argv[1:] if argv is None else argv)]
     end = words.index("--") if "--" in words else len(words)  # what follows is no option
     settings.debug = "--debug" in words[:end]
     warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
-    try:
-        program([word for word in words[:end] if word != "--debug"] + words[end:], prog_name="srkit")
-    except SystemExit as left:
-        if left.code == 2:
-            raise
-        return left.code or 0
+    with lasting_output():
+        try:
+            program([word for word in words[:end] if word != "--debug"] + words[end:], prog_name="srkit")
+        except SystemExit as left:
+            if left.code == 2:
+                raise
+            return left.code or 0
     return 0

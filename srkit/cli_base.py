@@ -80,19 +80,10 @@ def _status(work: Callable, options: dict[str, object]) -> int:
             if value == "":
                 raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
         return work(**options) or 0
-    except SrkitError as error:
-        if settings.debug:
+    except (SrkitError, OSError, KeyboardInterrupt) as error:
+        if settings.debug or (isinstance(error, OSError) and error.errno not in WRITING):
             raise
-        print(f"srkit: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # a full or read-only disk, wherever a library was writing
-        if settings.debug or error.errno not in WRITING:
-            raise
-        path = error.filename2 or error.filename or "a file that is needed"
-        print(f"srkit: {CannotWrite(path, error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        if settings.debug:
-            raise
-        print(f"srkit: {str(stop) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
-        return 130
+        if isinstance(error, OSError):  # a full or read-only disk, wherever a library was writing
+            error = CannotWrite(error.filename2 or error.filename or "a file that is needed", error)
+        print(f"srkit: {str(error) or 'stopped before the end; what was finished is kept.'}", file=sys.stderr)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1

@@ -22,7 +22,7 @@ from srkit.cli_base import (
     option,
     optional,
 )
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.paths import home
 
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
@@ -136,9 +136,7 @@ def evaluate(
         tables.write_table(table, scores)
     if gallery:
         comparison.gallery(scores, methods, files, scale, gallery, lpips=lpips)
-    for written in filter(None, (csv, table, save, gallery)):
-        print(written)
-    return _left_out(problems)
+    return _left_out(problems, csv, table, save, gallery)
 
 
 @command(NETWORKS)
@@ -188,7 +186,7 @@ def upscale(
     from srkit.pretrained import resolve
     from srkit.upscaling import targets, upscale_file
 
-    if weights and not weights.expanduser().exists():
+    if weights and not expanded(weights).exists():
         raise SrkitError(f"{weights} is not there: give a file of weights, or a run's folder.")
     if real and (weights or recipe):
         raise SrkitError("--real names a network, and so do --recipe and --weights: choose one of them.")
@@ -271,13 +269,13 @@ def _without_reference(
     print(f"{over} {blind.CAUTION}")
     if table:
         blind.write_table(table, scores)
-    for written in filter(None, (csv, table, save)):
-        print(written)
-    return _left_out(problems)
+    return _left_out(problems, csv, table, save)
 
 
-def _left_out(problems: list) -> int:
-    """Name what could not be done; the command's status."""
+def _left_out(problems: list, *written: Path | None) -> int:
+    """Name what was written, and what could not be done; the command's status."""
+    for path in filter(None, written):
+        print(path)
     for problem in problems:
         print(f"srkit: left out: {problem}", file=sys.stderr)
     return int(bool(problems))

@@ -18,7 +18,7 @@ from srkit.files import SrkitError, or_left_out
 from srkit.generator import interpolate
 from srkit.images import crop_at, crop_to_multiple, read_image
 from srkit.metrics import lumas, psnr_y, ssim_y
-from srkit.pretrained import SHIPPED, find_systems, load, shipped, shipped_systems
+from srkit.pretrained import SHIPPED, find_systems, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run
 from srkit.scoring import bicubic, enlarge, judged, lpips_squeeze, lr_of
@@ -49,21 +49,22 @@ def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[System
 
 
 def worth_judging(run: Run) -> tuple[dict[str, nn.Module], str]:
-    """The networks of a run by title, and what made them; for a smoke run, those shipped with srkit at its scale.
+    """The networks of a run by title, and what made them; for a smoke run, those that srkit ships of its recipe.
 
-    A smoke run proves that the code runs, and its pictures and numbers mean nothing; so where srkit ships none of the
-    scale, the caption says that.
+    A smoke run proves that the code runs, and its pictures and numbers mean nothing. Of a recipe that is not shipped at
+    the run's scale the best system takes its place; where srkit ships none of the scale, the caption says so.
     """
-    cards = sorted((card for card in shipped() if card["scale"] == run.scale), key=lambda card: card["phase"] == "gan")
-    if run.config["profile"] != "smoke" or not cards:
-        named = {f"{run.config['recipe']['name']}, {phase} phase": run.generator(phase) for phase in run.phases}
+    name = run.config["recipe"]["name"]
+    systems = sorted((s for s in shipped_systems() if s.scale == run.scale), key=lambda system: system.name != name)
+    if run.config["profile"] != "smoke" or not systems:
         warning = ". It shows that the code runs, and no more"
-        return named, run.label + warning * (run.config["profile"] == "smoke")
-    named, made = {}, []
-    for card in cards:
-        name, phase = card["recipe"]["name"], card["phase"]
-        named[f"{name} (shipped), {phase} phase"] = load(name, run.scale, phase)
-        made.append(f"{name}'s {phase} phase, {card['steps']:,} steps on {card['data']['train']} photographs")
+        caption = run.label + warning * (run.config["profile"] == "smoke")
+        return {f"{name}, {phase} phase": run.generator(phase) for phase in run.phases}, caption
+    system, made = systems[0], []
+    for phase, card in system.cards.items():
+        steps, photographs = f"{card['steps']:,} steps", f"{card['data']['train']:,} photographs"
+        made.append(f"{card['recipe']['name']}'s {phase} phase, {steps} on {photographs}")
+    named = {f"{system.label}, {phase} phase": network() for phase, network in system.phases.items()}
     return named, f"x{run.scale}, weights shipped with srkit: {'; '.join(made)}"
 
 

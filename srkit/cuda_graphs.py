@@ -24,37 +24,39 @@ class CapturedStep:
     def __init__(self, work: Callable[[Tensor, Tensor], Any]):
         self.work, self.calls, self.failed = work, 0, False
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.side: torch.cuda.Stream | None = None
 
     def __call__(self, lr: Tensor, hr: Tensor) -> Any:
         self.calls += 1
+        if not self.failed and self.calls <= WARM_UP:
+            return self._beside(lr, hr)
+        if not self.failed and self.graph is None:
+            self._try_capture(lr, hr)
         if self.failed:
             return self.work(lr, hr)
-        if self.calls <= WARM_UP:
-            return self._beside(lr, hr)
-        if self.graph is None:
-            try:
-                self._capture(lr, hr)
-            except RuntimeError as error:
-                self.failed = True
-                torch.cuda.synchronize()
-                warnings.warn(f"this step does not become a CUDA graph ({error}): it runs as it is.", stacklevel=2)
-                return self.work(lr, hr)
         self.lr.copy_(lr)
         self.hr.copy_(hr)
         self.graph.replay()
         return self.answer
 
     def _beside(self, lr: Tensor, hr: Tensor) -> Any:
-        """On a stream of its own, as the capture will be, so that autograd keeps nothing of the usual one."""
-        usual, side = torch.cuda.current_stream(), torch.cuda.Stream()
-        side.wait_stream(usual)
-        with torch.cuda.stream(side):
+        """On a stream of its own, on which the capture will be too, so that autograd keeps nothing of the usual one."""
+        self.side = self.side or torch.cuda.Stream(lr.device)  # of that GPU, which need not be the current one
+        usual = torch.cuda.current_stream(lr.device)
+        self.side.wait_stream(usual)
+        with torch.cuda.stream(self.side):
             answer = self.work(lr, hr)
-        usual.wait_stream(side)
+        usual.wait_stream(self.side)
         return answer
 
-    def _capture(self, lr: Tensor, hr: Tensor) -> None:
+    def _try_capture(self, lr: Tensor, hr: Tensor) -> None:
+        """On return, and so after the error is gone, what a failed capture held is free."""
         self.lr, self.hr, graph = lr.clone(), hr.clone(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.answer = self.work(self.lr, self.hr)
-        self.graph = graph
+        try:
+            with torch.cuda.graph(graph, stream=self.side, capture_error_mode="thread_local"):
+                self.answer = self.work(self.lr, self.hr)
+            self.graph = graph
+        except RuntimeError as error:
+            self.failed = True
+            torch.cuda.synchronize(lr.device)
+            warnings.warn(f"this step does not become a CUDA graph ({error}): it runs as it is.", stacklevel=3)

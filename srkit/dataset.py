@@ -22,8 +22,8 @@ from srkit.data.pairs import listed, read_lr
 from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, or_left_out
-from srkit.images import crop_to_multiple, picture_mode
-from srkit.parts import origin
+from srkit.images import crop_to_multiple, header
+from srkit.parts import defined_by, origin
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -41,11 +41,12 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    other, dark, read = [], {}, lambda _, path: (*read_levels(path, white), picture_mode(path))
+    other, dark, read = [], {}, lambda _, path: read_levels(path, white)
     try:
-        for number, (image, largest, mode) in _usable(paths, read, "opens: give a folder of photographs"):
-            if mode not in ("RGB", "CMYK", "YCbCr"):
-                other.append(f"{paths[number].name} ({mode})")
+        for number, (image, largest) in _usable(paths, read, "opens: give a folder of photographs"):
+            with header(paths[number]) as picture:
+                if picture.mode not in ("RGB", "CMYK", "YCbCr"):
+                    other.append(f"{paths[number].name} ({picture.mode})")
             if largest is not None:
                 dark[paths[number]] = largest
             yield number, image
@@ -137,12 +138,13 @@ class Patches:
 
     Each photograph is degraded once, as a whole, so a crop's LR knows what lay beyond the crop's edge, as it does in
     the benchmark sets; by a degradation that is `fresh`, each crop is, anew, with a margin around it. Photographs are
-    drawn alike often, positions evenly, with the eight flips and quarter turns.
+    drawn alike often, positions evenly, with the eight flips and quarter turns; without them where the degradation is
+    `directed`: turned, a shift to the left would become one to the right, and no network could undo both.
 
     images: uint8 (H, W, 3) by file. crop: side of the HR crop, a multiple of scale. cache: folder that takes the LR
     pictures, which are otherwise kept in memory. given: LR files by HR file, which are then used in place of made ones;
-    what has none that fits is left out. white: see decode. Raises SrkitError for a crop that is no multiple, or that
-    photographs cannot hold.
+    what has none that fits is left out. directed: whether those are of one fixed blur or shift. white: see decode.
+    Raises SrkitError for a crop that is no multiple, or that photographs cannot hold.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Patches:
         cache: Path | None = None,
         given: Mapping[Path, Path] | None = None,
         white: int | None = None,
+        directed: bool = False,
     ):
         step = math.lcm(16, scale)
         if crop % scale:
@@ -169,6 +172,7 @@ class Patches:
         self.scale, self.crop, self.seed = scale, crop, seed
         self.hr = [crop_to_multiple(image, scale) for image in images.values()]
         self.degradation, self.fresh = degradation, getattr(degradation, "fresh", False) and not given
+        self.directed = directed if given else getattr(degradation, "directed", False)
         if self.fresh:  # torch's own threads would only get in each other's way
             self.lr, workers = [], max(1, min(8, (os.cpu_count() or 1) // 2))
             self.pool = ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1))
@@ -180,7 +184,7 @@ class Patches:
             made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
             what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
-            own = origin(degradation if hasattr(degradation, "__code__") else type(degradation))
+            own = origin(defined_by(degradation))
             what = repr((*what, *own.values()) if own and degradation != "given" else what)
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
@@ -211,7 +215,7 @@ class Patches:
         random = np.random.default_rng((self.seed, step))
         which = random.integers(len(self.hr), size=size)
         where = random.random((size, 2))
-        turns = random.integers(8, size=size)
+        turns = np.zeros(size, int) if self.directed else random.integers(8, size=size)
         mine = slice(part[0] * size // part[1], (part[0] + 1) * size // part[1])
         which, where, turns = which[mine], where[mine], turns[mine]
         sizes = np.array([self.hr[photograph].shape[:2] for photograph in which]) // self.scale
@@ -222,7 +226,7 @@ class Patches:
         random, image, small = np.random.default_rng(seed), self.hr[photograph], self.crop // self.scale
         margin = random.integers(2, 10, 2)
         first = np.maximum(corner - margin, 0)
-        end = np.minimum(corner + small + 11 - margin, np.array(image.shape[:2]) // self.scale)
+        end = corner + small + 11 - margin  # or the edge of the photograph
         (top, left), (bottom, right) = first * self.scale, end * self.scale
         lr = degrade(image[top:bottom, left:right], self.scale, self.degradation, int(random.integers(2**62)))
         top, left = corner - first

@@ -38,7 +38,7 @@ class OwnLoss(Loss):
             self.loss.to(device)
 
 
-def as_loss(loss: Any) -> Loss:
+def _as_loss(loss: Any) -> Loss:
     """A loss as training takes it. SrkitError for a class, and for what cannot be called or is half an adversary."""
     if hasattr(loss, "for_discriminator") and not isinstance(loss, AdversarialLoss):
         name = type(loss).__name__
@@ -74,7 +74,7 @@ class Phase:
     crisp: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "losses", {as_loss(loss): weight for loss, weight in self.losses.items()})
+        object.__setattr__(self, "losses", {_as_loss(loss): weight for loss, weight in self.losses.items()})
         _check_schedule(self.schedule, self.steps)
 
     @property

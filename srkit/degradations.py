@@ -3,6 +3,7 @@
 All are called as degradation(hr, scale, seed): hr (N, 3, H, W) in [0, 1], height and width multiples of scale; the
 LR is (N, 3, H / scale, W / scale) in [0, 1], rounded to the 256 levels of a file. What is random depends on seed alone.
 A degradation with `fresh` is drawn anew for each crop that training takes; the others degrade a photograph once.
+One with `directed` blurs or moves every picture the same way, so training must not turn its pairs of LR and HR.
 """
 
 import math
@@ -59,13 +60,18 @@ class Unknown:
     def __post_init__(self) -> None:
         check_numbers(0.0, 10.0, strength=self.strength)
 
+    @property
+    def directed(self) -> bool:
+        """Whether every picture is blurred and moved the same way."""
+        return self.strength > 0
+
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(HIDDEN_SEED)
         long, short, turn, *shift = torch.rand(5, generator=random).tolist()
         sigmas = ((0.6 + 0.4 * long) * scale * self.strength, (0.3 + 0.2 * short) * scale * self.strength)
         kernel = gaussian_kernel(*sigmas, turn * math.pi)
         shifts = torch.tensor([shift]) * 2 - 1  # at most one LR pixel to either side
-        moved = shifted(filtered(hr, kernel), shifts.expand(len(hr), 2) * scale * self.strength)
+        moved = shifted(filtered(hr, kernel), shifts * scale * self.strength)
         return quantise(imresize(moved, 1 / scale))
 
 
@@ -84,15 +90,20 @@ class Camera:
     def __post_init__(self) -> None:
         check_numbers(0.0, 10.0, strength=self.strength)
 
+    @property
+    def directed(self) -> bool:
+        """Whether every picture is blurred and moved the same way."""
+        return self.strength > 0 and not self.each
+
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         random = torch.Generator().manual_seed(seed)
         drawn = torch.rand(len(hr), 4, generator=random)
         if not self.each:
-            drawn = torch.rand(1, 4, generator=torch.Generator().manual_seed(HIDDEN_SEED)).expand(len(hr), 4)
-        lengths = (1 + drawn[:, 0]) * scale * self.strength  # HR pixels
-        kernels = torch.stack(
-            [motion_kernel(*move) for move in zip(lengths.tolist(), (drawn[:, 1] * math.pi).tolist(), strict=True)]
-        )
+            drawn = torch.rand(1, 4, generator=torch.Generator().manual_seed(HIDDEN_SEED))
+        lengths, turns = (1 + drawn[:, 0]) * scale * self.strength, drawn[:, 1] * math.pi  # HR pixels
+        size = max(33, 2 * math.ceil(scale * self.strength) + 1)  # the longest stroke fits
+        moves = zip(lengths.tolist(), turns.tolist(), strict=True)
+        kernels = torch.stack([motion_kernel(length, turn, size) for length, turn in moves])
         moved = shifted(filtered(hr, kernels), (drawn[:, 2:] * 2 - 1) * scale * self.strength)
         lr = imresize(moved, 1 / scale).clamp(0, 1)
         return quantise(poisson(lr, FULL_WELL / self.strength**2, random) if self.strength else lr)
@@ -131,7 +142,7 @@ class Jpeg:
         return torch.cat([jpeg(picture, self.quality) for picture in hr])
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class Then:
     """One step after another, as a camera does: Then(BlurDown(1.6), Noise(10), Jpeg(40)). One of them shrinks.
 
@@ -147,6 +158,11 @@ class Then:
     def fresh(self) -> bool:
         """Whether one of the steps is drawn anew for each crop."""
         return any(getattr(step, "fresh", False) for step in self.steps)
+
+    @property
+    def directed(self) -> bool:
+        """Whether one of the steps treats every picture the same way."""
+        return any(getattr(step, "directed", False) for step in self.steps)
 
     def __call__(self, hr: Tensor, scale: int, seed: int = 0) -> Tensor:
         lr = hr

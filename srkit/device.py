@@ -17,6 +17,7 @@ from torch import Tensor
 from srkit.files import SrkitError
 
 REFUSALS = (RuntimeError, AssertionError, NotImplementedError)  # torch's ways to say that there is no such device
+FULL = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED")  # and that a memory is full
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,22 @@ class Device:
         return torch.device(self.name).type
 
     def free_memory(self) -> int:
-        """Bytes that can be had now; on MPS of what Apple recommends to use at most."""
+        """Bytes that can be had now, with what torch keeps unused; on MPS of what Apple recommends to use at most."""
         if self.kind == "cuda":
-            return torch.cuda.mem_get_info(self.name)[0]
+            kept = torch.cuda.memory_reserved(self.name) - torch.cuda.memory_allocated(self.name)
+            return torch.cuda.mem_get_info(self.name)[0] + kept
         if self.kind == "mps":
             return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
         return psutil.virtual_memory().available
+
+    def used_memory(self) -> str:
+        """How much of its memory this process has used, in words."""
+        if self.kind == "cuda":
+            used, whole = torch.cuda.max_memory_allocated(self.name), torch.cuda.mem_get_info(self.name)[1]
+            return f"at most {used / 1e9:.1f} of the GPU's {whole / 1e9:.1f} GB were in use by this run"
+        used, whole = psutil.Process().memory_info().rss, psutil.virtual_memory()
+        free = f"{whole.available / 1e9:.1f} of {whole.total / 1e9:.1f} GB free"
+        return f"{used / 1e9:.1f} GB in use by this run, {free}"
 
     def give_back(self) -> None:
         """Return what torch holds of a GPU's memory and does not use."""
@@ -85,6 +96,11 @@ def find_device(name: str | torch.device | None = None) -> Device:
             words = str(error).partition("\n")[0]
             warnings.warn(f"{kind} is there and does not work, so the CPU is used ({words}).", stacklevel=2)
     return _tried("cpu")
+
+
+def memory_is_full(error: Exception) -> bool:
+    """Whether an error says so, of a GPU or of the machine; torch has a class of its own for one way of several."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in FULL)
 
 
 def _tried(name: str) -> Device:

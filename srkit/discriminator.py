@@ -111,7 +111,7 @@ def accuracy(discriminator: nn.Module, hr: Tensor, sr: Tensor) -> float:
 
 def gradient_map(discriminator: nn.Module, image: Tensor) -> Tensor:
     """How much each pixel moves the logit: |dz/dx| summed over channels, (1, 3, crop, crop) to (crop, crop)."""
-    x = image.detach().clone().requires_grad_()
+    x = image.detach().requires_grad_()
     with frozen(discriminator):
         (slope,) = torch.autograd.grad(discriminator(x).sum(), x)
     return slope[0].abs().sum(0)
@@ -131,5 +131,5 @@ def exchange_map(discriminator: nn.Module, image: Tensor, other: Tensor, tiles: 
             mixed = image.clone()
             mixed[..., top : top + side, left : left + side] = other[..., top : top + side, left : left + side]
             tried.append(mixed)
-    logits = discriminator(torch.cat(tried)).flatten()
+    logits = discriminator(torch.cat(tried))
     return (logits[1:] - logits[0]).reshape(tiles, tiles)

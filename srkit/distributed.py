@@ -50,6 +50,15 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
+def alike(network: nn.Module) -> nn.Module:
+    """The network, with the first process's weights in each: one's own layers may begin by other dice than torch's."""
+    for value in network.state_dict().values() if world() > 1 else ():
+        first = value.contiguous()  # a collective takes no channels last
+        dist.broadcast(first, 0)
+        value.copy_(first)
+    return network
+
+
 def mean_gradients(network: nn.Module) -> None:
     """Give every process the mean of all their gradients."""
     if world() > 1:

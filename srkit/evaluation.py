@@ -25,17 +25,7 @@ from srkit.pretrained import What, resolve
 from srkit.score_table import COLUMNS, Results, score_log
 from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
-__all__ = [
-    "bicubic",
-    "costs",
-    "enlarge",
-    "evaluate",
-    "lr_of",
-    "psnr_y",
-    "ssim_y",
-    "summary",
-    "super_resolve",
-]
+__all__ = ["bicubic", "costs", "enlarge", "evaluate", "lr_of", "psnr_y", "ssim_y", "summary", "super_resolve"]
 
 
 def evaluate(
@@ -85,15 +75,15 @@ def evaluate(
                     results.append(known)
                 table.append(known)
             except SrkitError as error:
-                found += [str(error)] * (str(error) not in found)
+                found.append(str(error))
     results.tidy()
     if not table:
         raise SrkitError(found[0] if found else "there is no picture to score: name a folder of HR images.")
-    tell(found, problems)
+    tell(dict.fromkeys(found), problems)
     return pd.DataFrame(table)[list(COLUMNS)]
 
 
-def tell(found: Sequence[str], problems: list[str] | None) -> None:
+def tell(found: Iterable[str], problems: list[str] | None) -> None:
     """Add what was left out to the caller's list, or warn of each where none is given."""
     if problems is not None:
         problems += found

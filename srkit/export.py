@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from srkit import __version__
-from srkit.files import SrkitError, replacing, write_text
+from srkit.files import SrkitError, needed, replacing, write_text
 from srkit.generator import count_parameters
 from srkit.pretrained import What, resolve
-from srkit.runs import save_weights
 from srkit.tiles import SHARPEN_REACH, reach
+from srkit.weights_files import save_weights
 from srkit.wrappers import bare
 
 OPSET = 18
@@ -45,12 +45,9 @@ def export_onnx(
     Raises SrkitError where ONNX is not installed, an operation of the network has no ONNX form, or onnxruntime's answer
     differs from torch's by more than one grey level.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch.onnx works through it
-    except ImportError as error:
-        raise SrkitError(f"{error.name} is not installed: pip install 'srkit[export]', and try again.") from error
+    way = "pip install 'srkit[export]', and try again"
+    onnx, onnxruntime = needed("onnx", way), needed("onnxruntime", way)
+    needed("onnxscript", way)  # torch.onnx works through it
     method = resolve(network, scale, runs, phase=phase)
     network = method.network.cpu().eval()
     exported, name = nn.Sequential(network, nn.Hardtanh(0, 1)).eval(), type(bare(network)).__name__  # SR in [0, 1]

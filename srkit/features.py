@@ -81,18 +81,21 @@ def vgg_features(
     return Features(_whole(whole[:count], f"{network} up to {layer}"), whole).to(device)
 
 
-@lru_cache(maxsize=4)
 def lpips_network(network: str = "alex", weights: str = "imagenet", device: torch.device | str = "cpu") -> nn.Module:
     """torchmetrics' LPIPS, frozen, on `device`; called as net(a, b, normalize=True) on [0, 1], gives (N, 1, 1, 1).
 
-    "squeeze" needs no download: its weights come with srkit. Raises SrkitError where the ImageNet weights of another
-    network can neither be found nor downloaded.
+    Built once. "squeeze" needs no download: its weights come with srkit. Raises SrkitError where the ImageNet weights
+    of another network can neither be found nor downloaded.
     """
+    return _lpips(network, weights, _numbered(device))
+
+
+@lru_cache(maxsize=4)
+def _lpips(network: str, weights: str, device: torch.device) -> nn.Module:
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     ours = network == "squeeze" and weights == "imagenet"
-    with _errors_of(network), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _errors_of(network), _drawn_alike():
         distance = _NoTrainLpips(net=network, pnet_rand=ours or weights == "random")
         if ours:
             distance.load_state_dict(load_file(SQUEEZE))
@@ -106,8 +109,7 @@ def _vgg_layers(network: str, weights: str) -> nn.Sequential:
     if weights == "imagenet":
         layers = getattr(vgg, network)(weights="IMAGENET1K_V1").features
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with _drawn_alike():
             layers = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[network]])
             for layer in layers:
                 if isinstance(layer, nn.Conv2d):
@@ -117,6 +119,14 @@ def _vgg_layers(network: str, weights: str) -> nn.Sequential:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False
     return layers
+
+
+@contextmanager
+def _drawn_alike() -> Iterator[None]:
+    """Weights are drawn on the CPU, alike each time; nobody else's random numbers move, nor those of a GPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # torch.manual_seed is of the GPUs too
+        yield
 
 
 def _numbered(device: torch.device | str) -> torch.device:

@@ -124,13 +124,10 @@ def chart_over_row(pictures: Mapping[str, np.ndarray]) -> tuple[Figure, Axes]:
 
 def show_picture(axis: Axes, picture: np.ndarray, title: str = "") -> None:
     """One picture on an axis without ticks; grey pictures and maps in grey."""
-    axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **_range(picture))
+    levels = {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
+    axis.imshow(picture, cmap=None if np.ndim(picture) == 3 else "gray", **levels)
     axis.set_title(title)
     axis.set_axis_off()
-
-
-def _range(picture: np.ndarray) -> dict[str, int]:
-    return {"vmin": 0, "vmax": 255} if np.ndim(picture) == 2 and picture.dtype == np.uint8 else {}
 
 
 @styled
@@ -142,21 +139,22 @@ def compare(pictures: Mapping[str, np.ndarray], corner: tuple[int, int], size: i
     """
     height, width = pictures[whole].shape[:2]
     beside, rows = _layout(len(pictures))
-    columns = -(-(len(pictures) + (not beside)) // rows)
+    cells = [("the whole picture", pictures[whole])]
+    cells += [(title.strip("\n"), crop_at(picture, corner, size)) for title, picture in pictures.items()]
+    columns = -(-(len(cells) - beside) // rows)
+    under = [cells[beside:][n : n + columns] for n in range(0, len(cells) - beside, columns)]  # the grid's rows
+    lines = [max(title.count("\n") for title, _ in row) + 1 for row in under]
     ratio = min(4.0 if rows < 3 else 2.0, rows * width / height) if beside else 0
-    lines = max(title.count("\n") for title in pictures) + 1
-    size_of_title = 9 if columns < 4 else 7
-    figure = plt.figure(figsize=(WIDTH, rows * (WIDTH / (ratio + columns) + 0.17 * lines)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[*([ratio] if beside else []), *[1] * columns])
-    axis = figure.add_subplot(grid[:, 0] if beside else grid[0, 0])
-    show_picture(axis, pictures[whole], "the whole picture")
-    axis.title.set_fontsize(size_of_title)
-    axis.add_patch(Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5))
-    for number, (title, picture) in enumerate(pictures.items(), not beside):
-        axis = figure.add_subplot(grid[number // columns, beside + number % columns])
-        title = title.strip("\n")
-        show_picture(axis, crop_at(picture, corner, size), "\n" * (lines - 1 - title.count("\n")) + title)
-        axis.title.set_fontsize(size_of_title)
+    figure = plt.figure(figsize=(WIDTH, rows * WIDTH / (ratio + columns) + 0.17 * sum(lines)), layout="constrained")
+    grid = figure.add_gridspec(rows, columns + beside, width_ratios=[ratio] * beside + [1] * columns)
+    for number, (title, picture) in enumerate(cells, -beside):
+        row, column = divmod(max(number, 0), columns)
+        place = grid[:, 0] if number < 0 else grid[row, beside + column]
+        axis = figure.add_subplot(place, anchor="N")
+        show_picture(axis, picture, "\n" * (lines[row] - 1 - title.count("\n")) + title)
+        axis.title.set_fontsize(9 if columns < 4 else 7)
+    marked = Rectangle((corner[1], corner[0]), size, size, fill=False, edgecolor="red", linewidth=1.5)
+    figure.axes[0].add_patch(marked)
     return figure
 
 
@@ -180,12 +178,10 @@ def busiest(image: np.ndarray, size: int, step: int = 8) -> tuple[int, int]:
     return int(top) * step, int(left) * step
 
 
-SHARES = {f"share_{term}": term for term in ("pixel", "perceptual", "checkerboard", "adversarial")}
-PANELS = {  # of `loss_curves`: its title, and the columns of the history that it draws with their labels
-    "pixel loss": {"pixel": ""},
-    "perceptual loss": {"perceptual": ""},
-    "checkerboard loss": {"checkerboard": ""},
-    "adversarial loss": {"adversarial": ""},
+TERMS = ("pixel", "perceptual", "checkerboard", "adversarial")
+SHARES = {f"share_{term}": term for term in TERMS}
+PANELS = {f"{term} loss": {term: ""} for term in TERMS}  # of `loss_curves`: columns of the history with their labels
+PANELS |= {
     "discriminator's loss": {"discriminator": ""},
     "D(HR), D(SR)": {"d_hr": "D(HR)", "d_sr": "D(SR)"},
     "share of the gradient at SR": SHARES,
@@ -194,11 +190,10 @@ PANELS = {  # of `loss_curves`: its title, and the columns of the history that i
 
 
 @styled
-def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
+def loss_curves(history: pd.DataFrame) -> Figure:
     """Every term of a run's history over its steps, a panel each, the phases shaded and named; PSNR-Y in dB.
 
-    The shares of the gradient stand below the losses, where there are two terms or more. bicubic: its PSNR-Y on the
-    same crops, drawn as a line to be beaten.
+    The shares of the gradient stand below the losses, where there are two terms or more.
     """
     history = history.dropna(axis="columns", how="all")
     shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
@@ -215,8 +210,6 @@ def loss_curves(history: pd.DataFrame, bicubic: float | None = None) -> Figure:
             axis.plot(line["step"], line[column], marker="." if len(line) < 40 else None, label=label, linewidth=1)
         axis.margins(y=0.2)  # room for the phases' names
         values = history[[*columns]]
-        if title == "validation PSNR-Y (dB)" and bicubic is not None:
-            axis.axhline(bicubic, color="C3", linestyle="--", linewidth=1, label="bicubic")
         if len(columns) > 1 and values.min().min() >= 0 and values.max().max() <= 1:  # a critic's scores have no bounds
             axis.set_ylim(0, 1.15)
         if title in ("pixel loss", "perceptual loss") and values.min().min() > 0:

@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
+from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 FULL = ENOSPC, EDQUOT
@@ -69,6 +71,14 @@ def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
         raise SrkitError(f"{what} {name!r} is not known: {near(str(name), known)}choose one of {', '.join(known)}.")
     return known[name]
+
+
+def needed(module: str, way: str) -> ModuleType:
+    """A module of a package that not everybody has; SrkitError, with the way to it, where it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SrkitError(f"{error.name or module} is not installed: {way}.") from error
 
 
 @contextmanager

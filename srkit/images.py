@@ -98,7 +98,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def orientation(picture: Image.Image) -> int:
     """How a picture must be turned, by its EXIF: 1 to 8. Damaged EXIF says nothing."""
     try:
-        turn = picture.getexif().get(ExifTags.Base.Orientation)
+        turn = Image.Image.getexif(picture).get(ExifTags.Base.Orientation)  # a PNG's own would decode all of it first
     except Exception:
         turn = None
     return turn if turn in range(1, 9) else 1
@@ -138,14 +138,15 @@ def wide_grey(picture: Image.Image) -> np.ndarray:
     return 65535 - values if tags.get(262) == 0 else values  # there 0 is white
 
 
-def picture_mode(path: Path | str) -> str:
-    """Pillow's name for how a file keeps its pixels: "RGB", "L" for grey, "RGBA", "P" for a palette ..."""
-    try:
-        with Image.open(path) as picture:
-            return picture.mode
-    except Exception:  # as of a PNG whose text is damaged
-        with opened(path) as picture:
-            return picture.mode
+@contextmanager
+def header(path: Path | str | BytesIO) -> Iterator[Image.Image]:
+    """Yield a picture that is not decoded yet, for its mode and size; decoded where damaged metadata ask for it."""
+    with ExitStack() as stack:
+        try:
+            picture = stack.enter_context(Image.open(path))
+        except Exception:  # as of a PNG whose text is damaged
+            picture = stack.enter_context(opened(path))
+        yield picture
 
 
 def write_image(path: Path | str, image: np.ndarray) -> None:
@@ -166,7 +167,11 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
-    """Drop rows and columns at the bottom and right until height and width are multiples of `scale`."""
+    """Drop rows and columns at the bottom and right until height and width are multiples of `scale`.
+
+    >>> crop_to_multiple(np.zeros((7, 9, 3)), scale=4).shape
+    (4, 8, 3)
+    """
     height, width = image.shape[0] // scale * scale, image.shape[1] // scale * scale
     return image[:height, :width]
 

@@ -51,7 +51,10 @@ def _square_distance(size: int, sigma_along: float, sigma_across: float, angle: 
 
 
 def motion_kernel(length: float, angle: float, size: int = 33) -> Tensor:
-    """A straight stroke of `length` pixels at `angle` radians: (size, size), sum 1; length 0 is a point."""
+    """A straight stroke of `length` pixels at `angle` radians: (size, size), sum 1; length 0 is a point.
+
+    What does not fit into `size` is cut off.
+    """
     y, x = _offsets(size)
     along = length * torch.linspace(-0.5, 0.5, 8 * size).view(-1, 1, 1)
     parts = [(1 - (a - b * along).abs()).clamp(min=0) for a, b in ((y, math.sin(angle)), (x, math.cos(angle)))]
@@ -76,7 +79,10 @@ def filtered(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 def shifted(x: Tensor, shifts: Tensor) -> Tensor:
-    """Each picture (N, C, H, W) moved down and right by its (N, 2) pixels, whole or not; edges repeated. 0 is exact."""
+    """Pictures (N, C, H, W) moved down and right, each by its (N, 2) pixels or all by (1, 2), whole or not.
+
+    Edges are repeated. 0 is exact.
+    """
     if not shifts.any():
         return x
     size = torch.tensor(x.shape[-2:])

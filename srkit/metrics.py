@@ -126,7 +126,6 @@ def lpips_judge(device: torch.device | str = "cpu", download: bool = True, netwo
         print(f"LPIPS is left out and its column stays empty: {str(error).partition(':')[0]}.")
         return None
 
-    @torch.no_grad()
     def judge(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
         cut = slice(shave, -shave or None)
         a, b = (to_tensor(in_colour(x)[cut, cut]).to(device) for x in (sr, hr))
@@ -152,10 +151,10 @@ def _ssim(sr: np.ndarray, hr: np.ndarray) -> float:
 
 
 def _pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures in float64, 0 to 255, `shave` pixels from each edge cut off."""
+    """Both pictures, `shave` pixels from each edge cut off."""
     _check_sizes(sr, hr)
     cut = slice(shave, -shave or None)
-    return sr[cut, cut].astype(np.float64), hr[cut, cut].astype(np.float64)
+    return sr[cut, cut], hr[cut, cut]
 
 
 def _check_sizes(sr: np.ndarray, hr: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from srkit.csv_log import CsvLog
 from srkit.data.pairs import size
 from srkit.data.sources import find_pictures
 from srkit.evaluation import Truth, places, ready_made, sr_paths, tell
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.fingerprints import fingerprint
 from srkit.images import read_image, write_image
 from srkit.no_reference import CAUTION, niqe
@@ -128,8 +128,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     caption = f"{enlarged}{over} In brackets the bootstrap 95 % interval; lowest in bold, second underlined. {CAUTION}"
     latex = path.suffix == ".tex"
     text = as_latex(cells, caption, "tab:niqe") if latex else f"{as_markdown(cells)}\n{caption}\n"
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _made(method: nn.Module | str | Path, source: Path, scale: int) -> tuple[np.ndarray, float]:

@@ -38,7 +38,7 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, near
+from srkit.files import SrkitError, expanded, near
 from srkit.paths import home
 
 OWN = "srkit_user."  # before the names of modules that are files which the user named
@@ -71,6 +71,11 @@ def with_options(part: partial, **values: Any) -> partial:
     return partial(part.func, *part.args, **part.keywords | {k: v for k, v in values.items() if k in asked})
 
 
+def defined_by(part: Any) -> type | Callable:
+    """What defines a loss, a degradation or a schedule: the function that it is, or its class."""
+    return part if hasattr(part, "__name__") else type(part)
+
+
 def origin(thing: type | Callable) -> dict[str, str]:
     """Of a class or a function of one's own: its module and the SHA-256 of its source. Empty for srkit's own."""
     module = getattr(thing, "__module__", "") or ""
@@ -87,15 +92,13 @@ def source(thing: type | Callable) -> str:
     members = [thing, *vars(thing).values()] if isinstance(thing, type) else [thing]
     for member in members:
         file = getattr(getattr(member, "__code__", None), "co_filename", "<")
-        if file.startswith("<") or any(Path(sysconfig.get_path(name)) in Path(file).parents for name in LIBRARIES):
+        libraries = (Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # their version is their record
+        if file.startswith("<") or any(folder in Path(file).parents for folder in libraries):
             continue
         linecache.checkcache(file)
         if lines := linecache.getlines(file):
             return "".join(lines)
     return ""
-
-
-LIBRARIES = ("purelib", "platlib")  # where installed packages lie: their version is their record
 
 
 def load_file(word: str) -> Any:
@@ -104,7 +107,7 @@ def load_file(word: str) -> Any:
     Raises SrkitError, in one sentence, for a file that is missing or does not run, and a name that it does not have.
     """
     file, _, name = word.rpartition(":")
-    path = Path(file).expanduser()
+    path = expanded(file)
     path = (path if path.is_file() else home() / path).resolve()  # notebooks run in a folder of their own
     if not path.is_file():
         raise SrkitError(f"{file} is not there: name a Python file and a recipe in it, as my_recipes.py:MINE.")

@@ -1,8 +1,6 @@
 """Every way to a trained network: a recipe's name, a run, a file of weights, a network itself, what srkit ships."""
 
-import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from srkit.files import SrkitError, check_numbers, near
+from srkit.files import SrkitError, check_numbers, digest, expanded, near, or_left_out
 from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
-from srkit.runs import Run, check_finite, find_runs
-from srkit.weights_files import SUFFIXES, open_weights
+from srkit.runs import Run, find_runs
+from srkit.weights_files import SUFFIXES, check_finite, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
 BEST = "srgan_light"  # of what srkit ships, the system that is shown first
@@ -93,7 +91,8 @@ def load(
 ) -> nn.Module:
     """A trained generator in eval mode on the CPU, by all that `resolve` understands.
 
-    >>> srkit.load("srgan_light", scale=2)  # doctest: +SKIP
+    >>> load("srgan_light", scale=2).scale
+    2
     """
     return resolve(name, scale, runs, phase=phase, recipe=recipe).network
 
@@ -125,8 +124,6 @@ def resolve(
     method = _found(what, scale, _runs_folder(runs), phase, alpha, recipe)
     if scale and method.scale not in (None, scale):
         raise SrkitError(f"{method.name} enlarges {method.scale}-fold, not {scale}-fold: use --scale {method.scale}.")
-    if isinstance(method.does, nn.Module):
-        check_finite(method.does, method.name)
     return method
 
 
@@ -146,6 +143,7 @@ def _found(
     if isinstance(what, nn.Module):
         if alpha is not None:
             raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
+        check_finite(what, type(what).__name__)
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
     word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
     if named and word in INTERPOLATIONS:
@@ -153,7 +151,7 @@ def _found(
     if isinstance(what, Recipe) or (named and (word in RECIPES or ".py:" in word)):
         made = find_recipe(what if isinstance(what, Recipe) else word)
         return _of_name(made.name, scale or made.scale, runs, phase, alpha)
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_file() or path.suffix in SUFFIXES:
         if alpha is not None or phase:
             raise SrkitError(f"{path} holds one set of weights: name a recipe to choose a phase, or alpha between two.")
@@ -218,7 +216,7 @@ def _ready_made(folder: Path) -> Method:
 def _runs_folder(runs: Path | str | None) -> Path | None:
     if runs is None:
         return None
-    folder = Path(runs).expanduser()
+    folder = expanded(runs)
     if not folder.is_dir():
         raise SrkitError(f"{folder} is no folder of runs: check the name, or leave --runs out.")
     if (folder / "config.json").exists():
@@ -234,13 +232,11 @@ def _trained(runs: Path | str | None) -> list[System]:
 def _opens(system: System) -> bool:
     """Whether the class of a run's network is at hand."""
     recorded = system.run.config["recipe"]["generator"]
-    try:
+    with or_left_out():
         if "from" in recorded:
             find_part(recorded["name"], recorded["from"], system.run.folder)
-    except SrkitError as error:
-        warnings.warn(f"left out: {error}", stacklevel=3)
-        return False
-    return True
+        return True
+    return False
 
 
 def _of_run(run: Run) -> System:
@@ -253,19 +249,16 @@ def _of_run(run: Run) -> System:
 def _public(folder: Path) -> list[System]:
     """A system for each file of weights that lies in a folder."""
     found = []
-    for path in sorted(folder.glob("*")):
-        if path.suffix in SUFFIXES:
-            try:
-                scale = open_weights(path).scale
-                found.append(System(path.stem, scale, path.stem, str(path), {"public": partial(open_weights, path)}))
-            except SrkitError as error:
-                warnings.warn(f"left out: {error}", stacklevel=3)
+    for path in sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES):
+        with or_left_out():
+            scale = open_weights(path).scale
+            found.append(System(path.stem, scale, path.stem, str(path), {"public": partial(open_weights, path)}))
     return found
 
 
 def _open(card: dict[str, Any]) -> nn.Module:
     path = FOLDER / card["file"]
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+    if not path.exists() or digest(path) != card["sha256"]:
         raise SrkitError(f"{path} is missing or damaged: reinstall srkit, or restore it from git.")
     return open_weights(path)
 

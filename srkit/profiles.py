@@ -115,10 +115,8 @@ def fit(recipe: Recipe, profile: Profile, scale: int | None = None, crop: int | 
     discriminator = recipe.discriminator and _narrow(recipe.discriminator, profile, crop)
     phases = tuple(_shorten(phase, profile) for phase in recipe.phases)
     batch = min(recipe.batch, profile.batch or recipe.batch)
-    fitted = replace(
-        recipe, generator=generator, discriminator=discriminator, phases=phases, scale=scale, crop=crop, batch=batch
-    )
-    return fitted
+    sizes = {"scale": scale, "crop": crop, "batch": batch}
+    return replace(recipe, generator=generator, discriminator=discriminator, phases=phases, **sizes)
 
 
 def _at_most(part: partial, scale: int, **limits: int | None) -> partial:

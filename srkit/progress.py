@@ -38,10 +38,6 @@ class Progress(tqdm):
             disable=os.environ.get("RANK", "0") != "0",
         )
 
-    @property
-    def done(self) -> int:
-        return self.n
-
     def update(self, steps: int = 1, note: str | None = None) -> None:
         if note is not None:
             self.set_postfix_str(note, refresh=False)

@@ -12,15 +12,7 @@ from srkit.degradations import BlurDown, HighOrder
 from srkit.discriminator import ConvCritic, SRGANDiscriminator
 from srkit.files import SrkitError, find_named
 from srkit.generator import RRDBNet, SRResNet, TwoStageRRDB
-from srkit.losses import (
-    LPIPS,
-    Adversarial,
-    Checkerboard,
-    Perceptual,
-    Pixel,
-    RelativisticAverage,
-    Wasserstein,
-)
+from srkit.losses import LPIPS, Adversarial, Checkerboard, Perceptual, Pixel, RelativisticAverage, Wasserstein
 
 MSE_PHASE = Phase("psnr", steps=1_000_000, losses={Pixel("mse"): 1.0})
 

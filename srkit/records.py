@@ -54,7 +54,7 @@ def sources(recipe: Recipe) -> dict[str, str]:
     things = [part.func for part in (recipe.generator, recipe.discriminator) if part]
     used = [getattr(loss, "loss", loss) for phase in recipe.phases for loss in phase.losses]
     used += [recipe.degradation, *(phase.schedule for phase in recipe.phases if callable(phase.schedule))]
-    things += [each if hasattr(each, "__code__") else type(each) for each in used]
+    things += map(parts.defined_by, used)
     return {thing.__name__: parts.source(thing) for thing in things if parts.origin(thing)}
 
 

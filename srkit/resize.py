@@ -23,13 +23,10 @@ def imresize(x: Tensor, scale: float) -> Tensor:
     height, width = x.shape[-2:]
     if height % factor or width % factor:
         raise SrkitError(f"{height} x {width} is not a multiple of {factor}: crop it to one first.")
-    keep = max(2, math.ceil(8 / factor))  # the kernel reaches 2 LR pixels beyond the edge
-    border = keep * factor
-    new = height // factor, width // factor
-    target = new[0] + 2 * keep, new[1] + 2 * keep
+    border = 2 * factor  # the kernel reaches 2 LR pixels beyond the edge
     mirrored = x[..., _mirror(height, border, x.device), :][..., _mirror(width, border, x.device)]
-    small = F.interpolate(mirrored, size=target, mode="bicubic", antialias=True, align_corners=False)
-    return small[..., keep : keep + new[0], keep : keep + new[1]]
+    small = F.interpolate(mirrored, (height // factor + 4, width // factor + 4), mode="bicubic", antialias=True)
+    return small[..., 2:-2, 2:-2]
 
 
 def _enlarged(x: Tensor, factor: int, axis: int) -> Tensor:

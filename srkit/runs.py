@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from srkit import distributed
 from srkit.files import SrkitError, locked, or_left_out, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
-from srkit.records import build_generator
-from srkit.wrappers import Sharpened
+from srkit.weights_files import open_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,11 +92,7 @@ class Run:
         if not phases or (phase and phase not in phases):
             here = f"weights of {', '.join(phases)}" if phases else "no weights yet"
             raise SrkitError(f"{self.folder} holds {here}: go on training it with --resume.")
-        recipe = self.config["recipe"]
-        network = build_generator(recipe["generator"], self.folder)
-        load_weights(network, self.weights(phase or phases[-1]))
-        amount = recipe.get("sharpen")  # after the network, and not while it learns
-        return (Sharpened(network, amount) if amount else network).eval()
+        return open_weights(self.weights(phase or phases[-1]))
 
     def history(self) -> "pd.DataFrame":
         """history.csv: phase, step, seconds, losses ...; empty cells where a phase has no such term."""
@@ -242,7 +235,8 @@ class Run:
 def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: str = "starter") -> Path:
     """runs/RECIPE-PROFILE-sSEED, and what is unusual about it: -x2 for another scale than the recipe's, -DATA."""
     usual = RECIPES.get(recipe.name, recipe)
-    unusual = [f"x{recipe.scale}"] * (recipe.scale != usual.scale) + [data] * (data != "starter")
+    unusual = [f"x{recipe.scale}"] if recipe.scale != usual.scale else []
+    unusual += [data] if data != "starter" else []
     return Path(runs) / "-".join([recipe.name, profile, f"s{seed}", *unusual])
 
 
@@ -263,27 +257,3 @@ def what_matters(record: Any) -> Any:
         said = {key: value for key, value in record.items() if value is not None and value is not False}
         return {key: what_matters(value) for key, value in said.items() if key not in words}
     return [what_matters(each) for each in record] if isinstance(record, list) else record
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    with replacing(path) as beside:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Read safetensors into a network of the same shape; SrkitError where the file is damaged or of another network."""
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise SrkitError(f"{path} does not open as weights ({error}): train them anew.") from error
-    except RuntimeError as error:
-        raise SrkitError(
-            f"{path} holds the weights of another network than this {type(network).__name__}: name the recipe it is of."
-        ) from error
-    check_finite(network, path)
-
-
-def check_finite(network: nn.Module, name: object) -> None:
-    """Raise SrkitError where a weight is not a finite number: such a network answers with nothing but NaN."""
-    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
-        raise SrkitError(f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file.")

@@ -51,7 +51,11 @@ def lr_of(hr: np.ndarray, scale: int, degradation: Any = BICUBIC, seed: int | No
 
 
 def enlarge(lr: np.ndarray, scale: int, method: str = "bicubic") -> np.ndarray:
-    """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out."""
+    """An LR file made larger without a network, by "bicubic" or "nearest": uint8 RGB in and out.
+
+    >>> enlarge(np.zeros((2, 3, 3), np.uint8), scale=4).shape
+    (8, 12, 3)
+    """
     if method not in INTERPOLATIONS:
         raise SrkitError(f"{method!r} enlarges nothing: choose {' or '.join(INTERPOLATIONS)}, or give a network.")
     if method == "nearest":
@@ -65,13 +69,13 @@ def super_resolve(network: nn.Module, lr: np.ndarray) -> np.ndarray:
 
     Raises SrkitError where the answer is not a number.
     """
-    was_training, device = network.training, _device(network)
+    was_training, device, scale = network.training, _device(network), getattr(network, "scale", None)
     network.eval()
     try:
-        if lr.shape[0] * lr.shape[1] * getattr(network, "scale", 1) ** 2 > WHOLE:
+        if scale and lr.shape[0] * lr.shape[1] * scale**2 > WHOLE:
             more = network._forward_hooks or network._forward_pre_hooks or getattr(network, "sharpening", 0)
             try:
-                called = Padded(network, network.scale) if more else network  # as a whole
+                called = Padded(network, scale) if more else network  # as a whole
                 return enlarge_in_tiles(called, lr, device=str(device))
             except SrkitError:
                 pass  # a network that looks at the whole picture, as with instance norm, gets it

@@ -132,6 +132,8 @@ class Learner:
         for name, part in self._parts().items():
             if name in state or name != "scaler":  # which a run that went on in fp16 begins anew
                 part.load_state_dict(state[name])
+            for group in getattr(part, "param_groups", ()):
+                group["capturable"] = self.graphed  # and not as where the state was saved
         self.averaged.fill_(state["averaged"])
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -149,7 +151,7 @@ class Learner:
             return self.forward(lr).float()
 
     def _generator_step(self, phase: Phase, pieces: list, balance: bool) -> tuple[list, dict[str, Tensor]]:
-        self.g_optimizer.zero_grad(set_to_none=True)
+        self.g_optimizer.zero_grad()
         pairs, each = [], []
         for lr, hr in pieces:
             terms, weighted = {}, {}
@@ -160,7 +162,7 @@ class Learner:
                     terms[loss.term] = terms.get(loss.term, 0) + value.detach()
                     weighted[loss.term] = weighted.get(loss.term, 0) + weight * value
             if balance:
-                terms |= gradient_shares(weighted, sr)
+                terms |= gradient_shares({name: self.scaler.scale(value) for name, value in weighted.items()}, sr)
             self.scaler.scale(sum(weighted.values()) * (len(lr) / self._size(pieces))).backward()
             pairs.append((sr.detach(), hr))
             drift = (sr.detach() - hr).mean((0, 2, 3))
@@ -214,7 +216,7 @@ class Learner:
             return loss.for_generator(self.discriminator(sr).float(), real)
 
     def _discriminator_step(self, loss: AdversarialLoss, pairs: list) -> dict[str, Tensor]:
-        self.d_optimizer.zero_grad(set_to_none=True)
+        self.d_optimizer.zero_grad()
         each = []
         for sr, hr in pairs:
             with self.autocast(enabled=self.half is not None):
@@ -245,7 +247,7 @@ class Learner:
     def _place(self, network: nn.Module) -> nn.Module:
         if distributed.world() > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return network.to(self.device, memory_format=torch.channels_last).train()
+        return distributed.alike(network.to(self.device, memory_format=torch.channels_last)).train()
 
     def _parts(self) -> dict[str, Any]:
         names = ["generator", "ema", "discriminator", "g_optimizer", "d_optimizer"]
@@ -256,13 +258,15 @@ class Learner:
 def gradient_shares(weighted: Mapping[str, Tensor], sr: Tensor) -> dict[str, Tensor]:
     """What each weighted loss has to say: the norm of its gradient at SR, as a share of the sum of these norms.
 
-    A loss's value says little of its influence: only the gradient at SR, (N, 3, H, W), moves the generator. Returns
-    share_TERM for each, together 1.
+    A loss's value says little of its influence: only the gradient at SR, (N, 3, H, W), moves the generator. In fp16
+    the losses are to be scaled, or small gradients round to 0. Returns share_TERM for each, together 1; NaN where a
+    gradient is not finite.
     """
     norms = {
         name: torch.autograd.grad(value, sr, retain_graph=True)[0].float().norm() for name, value in weighted.items()
     }
     whole = sum(norms.values()).clamp(min=1e-30)
+    whole = torch.where(whole.isfinite(), whole, torch.nan)
     return {f"share_{name}": norm / whole for name, norm in norms.items()}
 
 

@@ -2,19 +2,21 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
+from srkit.device import Device, memory_is_full
 from srkit.files import WRITING, CannotWrite, SrkitError
 from srkit.recipes import Recipe
 
 
 @contextmanager
-def stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once."""
+def stop_asked(then: Callable[[], None] = lambda: None) -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so the step in hand can end; a second one interrupts at once.
+
+    then: what is done besides when the first one comes.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -25,6 +27,7 @@ def stop_asked() -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        then()
 
     for name in before:
         signal.signal(name, ask)
@@ -36,7 +39,7 @@ def stop_asked() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def explained(folder: Path, recipe: Recipe) -> Iterator[None]:
+def explained(folder: Path, recipe: Recipe, device: Device) -> Iterator[None]:
     """A full disk and a full memory in one sentence each, which says what to do; the last checkpoint stays."""
     try:
         yield
@@ -47,19 +50,9 @@ def explained(folder: Path, recipe: Recipe) -> Iterator[None]:
         then = ", and go on from the last whole checkpoint with --resume"
         raise CannotWrite(where or folder, reason, "mend that", then) from error
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not memory_is_full(error):
             raise
         raise SrkitError(
-            f"the memory is full ({_memory()}): a step holds {recipe.batch} crops of {recipe.crop} x {recipe.crop}; go "
-            "on with --resume --accumulate 2, or start anew with a smaller --crop or --batch."
+            f"the memory is full ({device.used_memory()}): a step holds {recipe.batch} crops of {recipe.crop} x "
+            f"{recipe.crop}; go on with --resume --accumulate 2, or start anew with a smaller --crop or --batch."
         ) from error
-
-
-def _memory() -> str:
-    if torch.cuda.is_available():
-        used, whole = torch.cuda.max_memory_allocated(), torch.cuda.mem_get_info()[1]
-        return f"at most {used / 1e9:.1f} of the GPU's {whole / 1e9:.1f} GB were in use by this run"
-    import psutil
-
-    used, whole = psutil.Process().memory_info().rss, psutil.virtual_memory()
-    return f"{used / 1e9:.1f} GB in use by this run, {whole.available / 1e9:.1f} of {whole.total / 1e9:.1f} GB free"

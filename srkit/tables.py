@@ -1,7 +1,6 @@
 """Results with their uncertainty, and as a thesis wants them: LaTeX with booktabs, Markdown, one file to \\input."""
 
 import re
-import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from PIL import Image
 from scipy import stats
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 
 # column: its title, decimals, and whether more is better (1) or worse (-1)
 SHOWN = {
@@ -65,7 +64,7 @@ def paired_test(ours: Sequence[float], theirs: Sequence[float], draws: int = 10_
         return 1.0
     how = {"permutation_type": "samples", "alternative": "greater", "n_resamples": draws, "batch": 1000}
     random = np.random.default_rng(seed)
-    return float(stats.permutation_test((differences,), _distance_from_zero, vectorized=True, rng=random, **how).pvalue)
+    return float(stats.permutation_test((differences,), _distance_from_zero, rng=random, **how).pvalue)
 
 
 def _distance_from_zero(values: np.ndarray, axis: int) -> np.ndarray:
@@ -76,16 +75,15 @@ def paired_tests(
     rows: pd.DataFrame,
     against: str | Mapping[str, str] = "bicubic",
     column: str = "psnr_y",
-    holm: bool = True,
-    keys: tuple[str, str, str] = ("set", "scale", "method"),
+    keys: Sequence[str] = ("set", "scale", "method"),
 ) -> pd.DataFrame:
     """Each method of `evaluate`'s rows against one of them, on the same pictures; by set and scale.
 
     A picture that was scored several times, as by runs of several seeds, counts once, with its mean: pictures, and not
     seeds, are what is drawn. against: one method for all, or each one's own by name. keys: the columns that say which
     scores are comparable, and whose they are. Columns: the keys, images, gain (the mean difference, `column` less that
-    of `against`) with gain_low and gain_high, p of `paired_test`, and with `holm` p_holm: p as it stands after Holm's
-    correction (1979, Scandinavian Journal of Statistics 6(2)) for all the comparisons that are returned.
+    of `against`) with gain_low and gain_high, p of `paired_test`, and p_holm: p as it stands after Holm's correction
+    (1979, Scandinavian Journal of Statistics 6(2)) for all the comparisons that are returned.
     Raises SrkitError where `against` is one method, and not among those of the rows.
     """
     lines = []
@@ -102,7 +100,7 @@ def paired_tests(
     if not lines and isinstance(against, str):
         raise SrkitError(f"nothing stands beside {against}: the rows hold {', '.join(rows[keys[2]].unique())}.")
     table = pd.DataFrame(lines, columns=[*keys, "images", "gain", "gain_low", "gain_high", "p"])
-    return table.assign(p_holm=holm_corrected(table["p"])) if holm else table
+    return table.assign(p_holm=holm_corrected(table["p"]))
 
 
 def holm_corrected(p: Sequence[float]) -> np.ndarray:
@@ -110,6 +108,9 @@ def holm_corrected(p: Sequence[float]) -> np.ndarray:
 
     never smaller than one before it, and at most 1. Below 0.05 there, the chance that any one of them is a false alarm
     is below 0.05. NaN stays, and does not count.
+
+    >>> holm_corrected([0.01, 0.04, 0.02])
+    array([0.03, 0.04, 0.04])
     """
     p = pd.Series(np.asarray(p, float))
     known = p.dropna().sort_values()
@@ -169,7 +170,7 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
         position="tbp",
         position_float="centering",
     )
-    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}", 1)
+    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
 
 
 def table_caption(table: pd.DataFrame, made: str = "") -> str:
@@ -197,9 +198,7 @@ def write_table(path: Path, rows: pd.DataFrame, made: str = "") -> None:
     check_table(path)
     table = results(rows)
     caption = table_caption(table, made)
-    text = latex(table, caption) if path.suffix == ".tex" else f"{markdown(table)}\n{caption}\n"
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(path, latex(table, caption) if path.suffix == ".tex" else f"{markdown(table)}\n{caption}\n")
 
 
 def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made: str) -> list[Path]:
@@ -219,11 +218,9 @@ def write_thesis(folder: Path, rows: pd.DataFrame, figures: Sequence[str], made:
             shown = rf"\includegraphics[width=\linewidth]{{\srkitfigures/{name}.pdf}}"
             parts.append(f"\\begin{{figure}}[tbp]\n\\centering\n{shown}\n\\caption{{{caption}}}\n\\label{{fig:{name}}}")
             parts.append("\\end{figure}\n")
-    with replacing(folder / "results.tex") as beside, replacing(folder / "results.csv") as csv:
-        beside.write_text("\n".join(parts), encoding="utf-8")
-        table.to_csv(csv, index=False, float_format="%.6g")
-    with replacing(folder / "references.bib") as beside:
-        shutil.copyfile(Path(__file__).with_name("references.bib"), beside)
+    write_text(folder / "results.tex", "\n".join(parts))
+    write_text(folder / "results.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "references.bib", Path(__file__).with_name("references.bib").read_text(encoding="utf-8"))
     return [folder / name for name in ("results.tex", "results.md", "results.csv", "references.bib")]
 
 

@@ -11,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from srkit.device import Device, find_device
+from srkit.device import Device, find_device, memory_is_full
 from srkit.files import SrkitError
 from srkit.resize import imresize
 from srkit.wrappers import parts
@@ -175,8 +175,7 @@ def _by_halves(work: Callable[[Box], None], box: Box, side: int, device: Device)
             todo.pop(0)
             continue
         except (MemoryError, RuntimeError) as error:
-            words = ("out of memory", "not enough memory", "can't allocate")
-            if not isinstance(error, MemoryError) and not any(each in str(error) for each in words):
+            if not memory_is_full(error):
                 raise
             if side <= SMALLEST:
                 raise SrkitError("memory does not suffice for the smallest tile: close other programs.") from error

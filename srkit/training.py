@@ -25,9 +25,10 @@ from srkit.profiles import Profile, find_profile, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import describe, sources
 from srkit.resident import ResidentPatches, fits
-from srkit.runs import Run, run_folder, save_weights
+from srkit.runs import Run, run_folder
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
+from srkit.weights_files import save_weights
 
 
 class Interrupted(KeyboardInterrupt):
@@ -86,11 +87,10 @@ def train(
     for loss in [loss for phase in recipe.phases for loss in phase.losses]:
         loss.ready(there.name)  # missing VGG weights stop the run here
     images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
-    patches = Patches(
-        images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, photographs.lr, photographs.white
-    )
+    pairs = photographs.lr, photographs.white, photographs.directed
+    patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, *pairs)
     valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)
-    with run.locked(), explained(run.folder, recipe):
+    with run.locked(), explained(run.folder, recipe, there):
         going_on = run.may_go_on(config, resume, force)
         distributed.any_of(False)  # all have looked at what is there before one changes it
         learner = Learner(recipe, there.name, seed, profile.compile, accumulate, precision)

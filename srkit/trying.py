@@ -10,6 +10,7 @@ from torch import Tensor
 from srkit.declarations import OwnLoss
 from srkit.files import SrkitError
 from srkit.losses import AdversarialLoss
+from srkit.parts import defined_by
 
 
 def tried(call: Callable[[], Any], fault: str, advice: str = "") -> Any:
@@ -48,9 +49,4 @@ def adversary(loss: AdversarialLoss, name: str) -> None:
 
 def name_of(loss: Any) -> str:
     """What messages call a loss or a degradation: its function's name, or its class's."""
-    return thing_of(loss.loss if isinstance(loss, OwnLoss) else loss).__name__
-
-
-def thing_of(part: Any) -> type | Callable:
-    """What names a loss or a degradation: the function that it is, or its class."""
-    return part if hasattr(part, "__name__") else type(part)
+    return defined_by(loss.loss if isinstance(loss, OwnLoss) else loss).__name__

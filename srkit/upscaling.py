@@ -65,7 +65,7 @@ def upscale(
     with bar:
         sr = enlarge_in_tiles(
             Ensemble(network) if ensemble else network,
-            bled(pixels.reshape(*pixels.shape[:2], -1)),
+            _bled(pixels.reshape(*pixels.shape[:2], -1)),
             [lambda sr, amount=amount: sharpened(sr, amount) for amount in amounts],
             tile,
             device=there.name,
@@ -157,7 +157,7 @@ def targets(
     return [(source, target) for target, source in pairs.items()]
 
 
-def bled(pixels: np.ndarray) -> np.ndarray:
+def _bled(pixels: np.ndarray) -> np.ndarray:
     """(H, W, C) with the colours of what is wholly transparent taken from the nearest pixel that is not.
 
     What lies there is often black, and would darken the edges of what can be seen. Grey and RGB stay as they are.

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded, replacing
 from srkit.recipes import Recipe, find_recipe
 from srkit.records import build, build_generator
-from srkit.runs import check_finite
 from srkit.wrappers import Padded, Sharpened
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
@@ -30,7 +29,7 @@ def open_weights(path: Path | str, recipe: str | Recipe | None = None, scale: in
     runs code: what is not safetensors is opened with weights_only=True. Raises SrkitError for one that is not there,
     damaged, of another network, or of another scale than the one named.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise SrkitError(f"{path} is not there: give a file of weights.")
     recipe = recipe and find_recipe(recipe)
@@ -41,18 +40,33 @@ def open_weights(path: Path | str, recipe: str | Recipe | None = None, scale: in
         network, sharpening = build_generator(card["generator"], path.parent), card.get("sharpen", 0)
     elif recipe:
         network, sharpening = build(recipe, scale), recipe.sharpen
-    state = _read(path)
-    if not card and not recipe:
-        return _public(path, state, scale)
+    else:
+        return _public(path, _read(path), scale)
+    load_weights(network, path, "what its card says" if card else f"{recipe.name} x{network.scale}")
+    return (Sharpened(network, sharpening) if sharpening else network).eval()
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    with replacing(path) as beside:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, beside)
+
+
+def load_weights(network: nn.Module, path: Path, what: str = "") -> None:
+    """Read a file into a network of the same shape, which is `what`; SrkitError where it is damaged or of another."""
+    state, what = _read(path), what or f"this {type(network).__name__}"
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        what = "what its card says" if card else f"{recipe.name} x{network.scale}"
         raise SrkitError(
             f"{path} does not hold just the weights of {what}: name the recipe it is of by --recipe, and its --scale."
         ) from error
     check_finite(network, path)
-    return (Sharpened(network, sharpening) if sharpening else network).eval()
+
+
+def check_finite(network: nn.Module, name: object) -> None:
+    """Raise SrkitError where a weight is not a finite number: such a network answers with nothing but NaN."""
+    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise SrkitError(f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file.")
 
 
 def _card(path: Path) -> dict[str, Any] | None:

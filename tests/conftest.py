@@ -53,6 +53,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def own_recipes():
+    """Forgets the recipes of one's own that a test named, so that the next one does not know them."""
+    from srkit.recipes import OWN
+
+    before = dict(OWN)
+    yield
+    OWN.clear()
+    OWN.update(before)
+
+
 @pytest.fixture
 def exact(monkeypatch):
     """As on a CPU that is not quick at bf16: whatever machine runs these tests."""

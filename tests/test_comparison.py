@@ -15,7 +15,8 @@ from srkit.generator import SRResNet
 from srkit.images import read_image, write_image
 from srkit.recipes import RECIPES, SRGAN
 from srkit.records import describe
-from srkit.runs import Run, save_weights
+from srkit.runs import Run
+from srkit.weights_files import save_weights
 
 WEIGHTS = pretrained.FOLDER
 
@@ -77,10 +78,15 @@ def test_a_smoke_run_gives_way_to_the_shipped_weights_of_its_scale(runs, monkeyp
 
     monkeypatch.setattr(pretrained, "FOLDER", WEIGHTS)
     networks, caption = comparison.worth_judging(run)
-    card = next(card for card in pretrained.shipped() if card["scale"] == 4)
-    assert f"{card['recipe']['name']} (shipped), {card['phase']} phase" in networks
+    cards = {card["recipe"]["name"]: card for card in pretrained.shipped() if card["scale"] == 4}
+    assert list(networks) == ["srgan (shipped), psnr phase", "srgan (shipped), gan phase"]  # and no other's
     assert "no more" not in caption
-    assert f"{card['steps']:,} steps" in caption
+    for name in ("srresnet", "srgan"):  # the former is the first phase of the latter
+        assert f"{name}'s {cards[name]['phase']} phase, {cards[name]['steps']:,} steps" in caption
+
+    run.write_config(run.config | {"recipe": run.config["recipe"] | {"name": "mine"}})
+    assert next(iter(comparison.worth_judging(run)[0])) == "srgan_light (shipped), psnr phase"
+    run.write_config(run.config | {"recipe": run.config["recipe"] | {"name": "srgan"}})
 
     run.write_config(run.config | {"profile": "laptop"})
     assert list(comparison.worth_judging(run)[0]) == ["srgan, psnr phase", "srgan, gan phase"]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +15,17 @@ from srkit.evaluation import super_resolve
 from srkit.files import SrkitError
 from srkit.losses import LPIPS, Wasserstein
 from srkit.profiles import fit
-from srkit.recipes import RECIPES
+from srkit.recipes import RECIPES, Phase
 from srkit.runs import Run
 from srkit.steps import Learner
 from srkit.training import Interrupted, train
 from srkit.upscaling import upscale
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+TWO = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
+
+# A step that is logged is no graph: between these are enough that are, in both phases.
+GRAPHED = replace(TINY, psnr_steps=12, gan_steps=12, log_every=4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -37,27 +42,57 @@ def test_each_recipe_trains_as_on_the_cpu(name, precision, tmp_path):
 
 
 def test_pictures_on_the_gpu_give_the_batches_of_main_memory(tmp_path, monkeypatch):
-    resident = train("srresnet", TINY, runs=tmp_path / "resident", device="cuda", precision="fp32")
+    resident = train("srresnet", GRAPHED, runs=tmp_path / "resident", device="cuda", precision="fp32")
     monkeypatch.setattr(on_device, "SHARE", 0.0)
-    pinned = train("srresnet", TINY, runs=tmp_path / "pinned", device="cuda", precision="fp32")
+    pinned = train("srresnet", GRAPHED, runs=tmp_path / "pinned", device="cuda", precision="fp32")
     np.testing.assert_allclose(resident.history()["pixel"], pinned.history()["pixel"], rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["srgan", "wgan_gp"])
 def test_a_stopped_run_goes_on_to_the_same_history(name, tmp_path):
-    whole = train(name, TINY, runs=tmp_path / "whole", device="cuda", precision="bf16")
+    whole = train(name, GRAPHED, runs=tmp_path / "whole", device="cuda", precision="bf16")
     stopped = {"runs": tmp_path / "stopped", "device": "cuda", "precision": "bf16"}
     with pytest.raises(Interrupted):
-        train(name, TINY, **stopped, on_log=stop_at(10))
-    again = train(name, TINY, **stopped, resume=True)
+        train(name, GRAPHED, **stopped, on_log=stop_at(16))
+    again = train(name, GRAPHED, **stopped, resume=True)
     for column in ["pixel", "perceptual"]:  # a GPU adds in no fixed order, and a young critic's scores go far apart
         ours, theirs = (run.history()[column].to_numpy() for run in (again, whole))
         np.testing.assert_allclose(ours, theirs, rtol=0.05, atol=1e-4, err_msg=column)
 
 
+@pytest.mark.parametrize("first", ["cpu", "cuda"])
+def test_a_run_goes_on_on_the_other_device(first, tmp_path):
+    """Its optimisers, which a graph wants otherwise, and its random numbers too."""
+    second = {"cpu": "cuda", "cuda": "cpu"}[first]
+    whole = train("srgan", GRAPHED, runs=tmp_path / "whole", device="cpu", precision="fp32").history()
+    stopped = {"runs": tmp_path / "stopped", "precision": "fp32"}
+    with pytest.raises(Interrupted):
+        train("srgan", GRAPHED, **stopped, device=first, on_log=stop_at(4))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "this step does not become a CUDA graph")
+        again = train("srgan", GRAPHED, **stopped, device=second, resume=True).history()
+    np.testing.assert_allclose(again["pixel"].dropna(), whole["pixel"].dropna(), rtol=0.05)
+
+
+def test_a_loss_that_waits_for_the_gpu_trains_on_without_a_graph(tmp_path):
+    """As one's own may, by `if` on a tensor; what a failed capture leaves behind does not disturb what comes after."""
+
+    def waits(sr, hr):
+        noise = torch.rand_like(sr) * 1e-6
+        return (sr - hr + noise).abs().mean() * (1 if float(hr.mean()) > 0 else 2)
+
+    phases = Phase("psnr", steps=12, losses={waits: 1.0}), Phase("second", steps=12, losses={waits: 1.0})
+    mine = replace(RECIPES["srresnet"], name="mine", phases=phases)
+    here = train(mine, GRAPHED, runs=tmp_path / "cpu", device="cpu").history()
+    with pytest.warns(UserWarning, match="does not become a CUDA graph"):
+        there = train(mine, GRAPHED, runs=tmp_path / "gpu", device="cuda", precision="fp32").history()
+    np.testing.assert_allclose(there["pixel"], here["pixel"], rtol=0.05)
+    train("wgan_gp", GRAPHED, runs=tmp_path, device="cuda", precision="fp32")
+
+
 def test_the_compiler_trains_the_same(tmp_path):
-    plain = train("srresnet", TINY, runs=tmp_path / "plain", device="cuda", precision="fp32").history()
-    compiled = replace(TINY, compile=True)
+    plain = train("srresnet", GRAPHED, runs=tmp_path / "plain", device="cuda", precision="fp32").history()
+    compiled = replace(GRAPHED, compile=True)
     other = train("srresnet", compiled, runs=tmp_path / "compiled", device="cuda", precision="fp32").history()
     np.testing.assert_allclose(other["pixel"], plain["pixel"], rtol=0.02)
 
@@ -78,8 +113,8 @@ def test_a_full_gpu_is_one_sentence_with_the_way_on(tmp_path):
 
 
 def test_pieces_of_a_batch_train_as_the_whole(tmp_path):
-    whole = train("srresnet_light", TINY, runs=tmp_path / "whole", device="cuda", precision="fp32").history()
-    pieces = train("srresnet_light", TINY, runs=tmp_path / "pieces", device="cuda", precision="fp32", accumulate=2)
+    whole = train("srresnet_light", GRAPHED, runs=tmp_path / "whole", device="cuda", precision="fp32").history()
+    pieces = train("srresnet_light", GRAPHED, runs=tmp_path / "pieces", device="cuda", precision="fp32", accumulate=2)
     np.testing.assert_allclose(pieces.history()["pixel"], whole["pixel"], rtol=1e-2)
 
 
@@ -123,15 +158,27 @@ def test_a_step_as_one_graph_trains_as_the_plain_one(name, precision):
     assert apart.norm() < allowed * moved.norm()
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA GPUs")
-def test_two_gpus_with_half_the_batch_each_train_as_one(tmp_path):
-    """SRResNet light has no batch norm, whose statistics would be those of each half."""
+@TWO
+@pytest.mark.parametrize("name", ["srresnet", "wgan_gp"])
+def test_the_second_gpu_trains_as_the_first(name, tmp_path):
+    """Though the first is the current one: its stream would record nothing, and the weights would stay as they were."""
+    one, two = (
+        train(name, GRAPHED, runs=tmp_path / device[-1], device=device, precision="fp32").history()
+        for device in ("cuda:0", "cuda:1")
+    )
+    np.testing.assert_allclose(two["pixel"].dropna(), one["pixel"].dropna(), rtol=0.05)
+
+
+@TWO
+@pytest.mark.parametrize("recipe", ["srresnet_light", "srresnet"])
+def test_two_gpus_with_half_the_batch_each_train_as_one(recipe, tmp_path):
+    """SRResNet's batch norm takes the whole batch's statistics."""
     one = [sys.executable, "-m", "srkit"]
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "srkit"]
     for name, command in (("one", one), ("two", two)):
-        words = ["train", "srresnet_light", "--precision", "fp32", "--device", "cuda", "--runs", str(tmp_path / name)]
+        words = ["train", recipe, "--precision", "fp32", "--device", "cuda", "--runs", str(tmp_path / name)]
         done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
-    here, there = (Run(tmp_path / name / "srresnet_light-smoke-s0").history() for name in ("one", "two"))
+    here, there = (Run(tmp_path / name / f"{recipe}-smoke-s0").history() for name in ("one", "two"))
     assert list(there["step"]) == list(here["step"]), "one process alone writes"
     np.testing.assert_allclose(there["pixel"], here["pixel"], rtol=0.02)

@@ -94,7 +94,12 @@ def test_files_that_do_not_open_are_named_and_left_out(tmp_path):
         images = decode(sorted(tmp_path.glob("*.*g")))
     assert set(images) == {good, tmp_path / "whole.jpg"}
     assert [any(name in str(w.message) for w in warned) for name in ("text.jpg", "cut.jpg")] == [True, True]
-    with pytest.raises(SrkitError, match="none of the 1 pictures"), pytest.warns(UserWarning, match="text"):
+    with pytest.raises(SrkitError, match="none of the 0 pictures in this list opens"):
+        decode([])
+    with (
+        pytest.raises(SrkitError, match=f"none of the 1 pictures in {tmp_path} opens"),
+        pytest.warns(UserWarning, match="text"),
+    ):
         decode([tmp_path / "text.jpg"])
 
 
@@ -152,7 +157,7 @@ def test_validation_takes_the_middles_of_the_first_pictures(tmp_path):
 
 
 def test_validation_pictures_that_cannot_be_used_are_named_and_the_next_take_their_places(tmp_path):
-    for name, size in {"a": (6, 5), "b": (60, 1), "c": (64, 64), "e": (40, 40), "t": (64, 64)}.items():
+    for name, size in {"a": (6, 5), "b": (1, 60), "c": (64, 64), "e": (40, 40), "t": (64, 64)}.items():
         picture(tmp_path / f"{name}.png", size=size, seed=ord(name))
     (tmp_path / "d.png").write_text("no picture")
     found = find_photographs(tmp_path, valid=[f"{name}.png" for name in "abcde"])
@@ -160,7 +165,7 @@ def test_validation_pictures_that_cannot_be_used_are_named_and_the_next_take_the
         pairs = checked_validation(found, 2, 2, 32)
     assert [hr.shape for hr, _ in pairs] == [(32, 32, 3)] * 2
     said = [str(each.message) for each in said]
-    assert any("a.png is 6 x 5, b.png is 60 x 1, too small to validate on at x2" in each for each in said)
+    assert any("a.png is 6 x 5, b.png is 1 x 60, too small to validate on at x2" in each for each in said)
     assert any("d.png does not open" in each for each in said)
     assert all(np.isfinite(psnr_y(hr // 2, hr, 2)) for hr, _ in pairs)
     found = find_photographs(tmp_path, valid=["a.png", "b.png"])
@@ -181,6 +186,7 @@ def test_the_middle_of_a_picture_is_a_multiple_of_the_scale():
     image = np.arange(50 * 61).reshape(50, 61)
     assert np.array_equal(middle(image, 32, 3), image[9:39, 14:44])
     assert np.array_equal(middle(image, 100, 4), image[:48, :60])
+    assert np.array_equal(middle(image, 31), image[9:40, 15:46])
 
 
 # 16-bit files that hold fewer bits
@@ -208,6 +214,10 @@ def test_data_of_fewer_bits_in_16_bit_files_is_said_and_read_by_its_white_level(
     image = decode([path], white)[path]
     assert np.array_equal(image, wanted)
     assert image.max() == 255
+    darker = path.with_stem("b")
+    deep(darker, kind, 500)
+    with pytest.warns(UserWarning, match=rf"no value is over {white}\."):
+        decode([path, darker])
 
 
 @pytest.mark.parametrize("kind", ["grey", "PNG", "TIFF"])

@@ -12,6 +12,7 @@ from srkit.device import Device, find_device
 from srkit.files import SrkitError
 from srkit.recipes import RECIPES
 from srkit.steps import Learner
+from srkit.stopping import explained
 
 
 @pytest.fixture
@@ -74,6 +75,41 @@ def test_mps_keeps_its_own_random_numbers_and_says_how_much_memory_it_has(monkey
     assert kept.state.tolist() == [0, 1, 2]
     mac.give_back()
     assert (mac.free_memory(), kept.emptied) == (5000, 1)
+
+
+def test_free_memory_counts_what_torch_keeps_and_does_not_use(monkeypatch):
+    """torch's notes on memory management: cached memory still shows as used outside."""
+    for name, value in {"mem_get_info": (1000, 9000), "memory_reserved": 700, "memory_allocated": 200}.items():
+        monkeypatch.setattr(torch.cuda, name, {"cuda:1": value}.__getitem__)
+    assert Device("cuda:1", "described").free_memory() == 1500
+
+
+def test_a_full_memory_is_told_of_the_gpu_that_is_used(monkeypatch):
+    for name, value in {"mem_get_info": (0, 8e9), "max_memory_allocated": 7.5e9}.items():
+        monkeypatch.setattr(torch.cuda, name, {"cuda:1": value}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert "7.5 of the GPU's 8.0 GB" in Device("cuda:1", "described").used_memory()
+    assert "GPU" not in find_device("cpu").used_memory()
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    {
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."): True,
+        RuntimeError("CUDA error: out of memory"): True,  # of pinned memory, a kernel, a graph: no OutOfMemoryError
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"): True,
+        RuntimeError("MPS backend out of memory (MPS allocated: 18.00 GB)"): True,
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to"): True,
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."): True,
+        MemoryError(): True,
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"): False,
+    }.items(),
+)
+def test_a_full_memory_has_many_words(error, full, tmp_path):
+    assert device.memory_is_full(error) is full
+    kind, words = (SrkitError, "--accumulate 2") if full else (RuntimeError, "mat1")
+    with pytest.raises(kind, match=words), explained(tmp_path, RECIPES["srgan"], find_device("cpu")):
+        raise error
 
 
 def test_the_cpu_has_no_random_numbers_but_torchs():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from srkit.discriminator import SRGANDiscriminator, accuracy, exchange_map, frozen, gradient_map
+from srkit.discriminator import ConvCritic, SRGANDiscriminator, accuracy, exchange_map, frozen, gradient_map
 from srkit.files import SrkitError
 
 
@@ -13,14 +13,15 @@ def tiny(**options) -> SRGANDiscriminator:
     return SRGANDiscriminator(**{"crop": 16, "channels": (4, 8), "dense": 6} | options)
 
 
-def test_papers_discriminator_has_the_parameters_that_its_figure_gives():
+@pytest.mark.parametrize("kind", [SRGANDiscriminator, ConvCritic])
+def test_papers_discriminator_has_the_parameters_that_its_figure_gives(kind):
     convolutions = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]
     weights = sum(9 * before * after for before, after in convolutions)
-    first_bias = 64  # the others have a batch norm in its place, with a scale and a shift each
+    first_bias = 64  # the others have a norm in its place, with a scale and a shift each
     norms = sum(2 * after for _, after in convolutions[1:])
     dense = 512 * 6 * 6 * 1024 + 1024 + 1024 + 1
     with torch.device("meta"):
-        network = SRGANDiscriminator(crop=96)
+        network = kind()
     assert sum(p.numel() for p in network.parameters()) == weights + first_bias + norms + dense == 23_563_649
 
 
@@ -41,6 +42,11 @@ def test_its_layers_are_the_papers():
     assert [layer.stride[0] for layer in convolutions] == [1, 2] * 4
     assert {layer.negative_slope for layer in network.modules() if isinstance(layer, nn.LeakyReLU)} == {0.2}
     assert not any(isinstance(layer, nn.Sigmoid) for layer in network.modules())
+
+
+def test_a_norm_that_is_not_known_is_refused_with_those_that_are():
+    with pytest.raises(SrkitError, match="norm 'layer' .*: choose one of batch, instance, spectral, None."):
+        SRGANDiscriminator(norm="layer")
 
 
 def test_it_gives_logits_not_probabilities():
@@ -114,13 +120,16 @@ def test_accuracy_counts_both_kinds_alike():
     assert accuracy(judge, hr, sr) == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert accuracy(judge, sr * 0 + 1, hr * 0) == 1
     assert accuracy(judge, hr, hr) == 0.5
+    assert accuracy(Brightness(torch.zeros(1, 1, 1)), hr, sr) == 0, "a logit of 0 is no verdict"
 
 
 def test_gradient_map_of_a_linear_discriminator_is_its_weights_size():
     weight = torch.randn(3, 8, 8)
     judge = Brightness(weight)
-    torch.testing.assert_close(gradient_map(judge, torch.rand(1, 3, 8, 8)), weight.abs().sum(0))
+    image = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(gradient_map(judge, image), weight.abs().sum(0))
     assert judge.weight.grad is None
+    assert not image.requires_grad
 
 
 def test_exchange_map_of_a_linear_discriminator_is_the_tiles_weighted_difference():
@@ -128,6 +137,9 @@ def test_exchange_map_of_a_linear_discriminator_is_the_tiles_weighted_difference
     change = ((other - image)[0] * weight).sum(0)
     by_tile = torch.stack([torch.stack([t.sum() for t in row.split(2, 1)]) for row in change.split(2, 0)])
     torch.testing.assert_close(exchange_map(Brightness(weight), image, other, tiles=4), by_tile, atol=1e-4, rtol=1e-4)
+    by_pixel = exchange_map(Brightness(weight), image, other)
+    torch.testing.assert_close(by_pixel, change, atol=1e-4, rtol=1e-4)
+    assert not by_pixel.requires_grad
 
 
 def test_with_spectral_norm_no_layer_stretches_anything():
@@ -136,5 +148,6 @@ def test_with_spectral_norm_no_layer_stretches_anything():
         judge(torch.rand(2, 3, 32, 32))
     weights = [layer.weight for layer in judge.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert len(weights) == 2 * 2 + 3
+    assert {layer.negative_slope for layer in judge.modules() if isinstance(layer, nn.LeakyReLU)} == {0.2}
     for weight in weights:
         assert torch.linalg.matrix_norm(weight.detach().flatten(1), 2) == pytest.approx(1, abs=0.05)

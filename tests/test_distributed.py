@@ -89,6 +89,7 @@ def test_two_processes_train_a_recipe_of_ones_own_file(tmp_path):
 
 WORKER = """
 import atexit
+import torch
 import torch.distributed as dist
 from srkit import distributed
 from srkit.files import SrkitError
@@ -98,6 +99,10 @@ assert distributed.begin(4) == "cpu"
 rank = distributed.rank()
 print(distributed.world(), distributed.any_of(False), distributed.any_of(rank == 1))
 print(distributed.require_same_step(7))
+network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+torch.nn.init.constant_(network[0].weight, rank + 5)  # as by numpy's random numbers, which no seed of torch's decides
+network[1].num_batches_tracked += rank
+print(distributed.alike(network)[0].weight.unique().tolist(), int(network[1].num_batches_tracked))
 try:
     distributed.require_same_step(400 * rank)
 except SrkitError as error:
@@ -105,7 +110,7 @@ except SrkitError as error:
 """
 
 
-def test_two_processes_agree_on_a_stop_refuse_different_steps_and_leave_the_group():
+def test_two_processes_agree_on_weights_and_a_stop_refuse_different_steps_and_leave_the_group():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -122,7 +127,7 @@ def test_two_processes_agree_on_a_stop_refuse_different_steps_and_leave_the_grou
     refused = "the processes begin at steps 0, 400: name a folder by --runs that all of them share."
     for process in both:
         said, _ = process.communicate(timeout=600)
-        assert said.splitlines() == ["2 False True", "None", refused, "left"]
+        assert said.splitlines() == ["2 False True", "None", "[5.0] 0", refused, "left"]
 
 
 def test_outside_torchrun_there_is_one_process_and_nothing_to_share(monkeypatch):

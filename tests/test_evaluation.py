@@ -1,5 +1,6 @@
 """The protocol gives the literature's numbers, and each score agrees with a closed form or another library."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from srkit.data.sources import find_pictures
 from srkit.degradations import WILD
 from srkit.evaluation import bicubic, costs, enlarge, evaluate, lr_of, psnr_y, ssim_y, summary, super_resolve
 from srkit.files import SrkitError
+from srkit.generator import SRResNet
 from srkit.images import crop_to_multiple, luma, read_image, to_tensor, write_image
+from srkit.metrics import lpips_judge
 from srkit.pretrained import load
 from srkit.resize import imresize
+from srkit.scoring import judged, scores
 from srkit.tiles import enlarge_in_tiles
+from srkit.wrappers import Sharpened
 
 # Bicubic, PSNR-Y in dB and SSIM-Y, as the super-resolution papers print it.
 LITERATURE = {
@@ -213,7 +218,7 @@ def test_weights_that_are_no_numbers_are_refused_and_not_scored(some):
     with pytest.raises(SrkitError, match="it: Recorder holds weights that are not finite numbers"):
         evaluate({"it": Recorder(4, bright=float("nan"))}, some, 4)
     network = Recorder(4)
-    network.register_forward_hook(lambda module, lr, sr: sr / 0)
+    network.register_forward_hook(lambda module, lr, sr: sr.where(torch.rand(sr.shape) < 0.9, torch.nan))
     with pytest.raises(SrkitError, match="0.png: the network's answer is not a number everywhere"):
         evaluate({"it": network}, some[:1], 4)
 
@@ -415,6 +420,52 @@ def test_large_pictures_go_through_tiles_with_the_same_answer(monkeypatch, hr):
     every = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.InstanceNorm2d(3))
     every.scale = 1
     assert super_resolve(every, lr).shape == lr.shape  # looks at the whole picture, and so gets it
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "tiled"),
+    [((1000, 500), 2, False), ((500, 1001), 2, True), ((3, 666_667), 1, True), ((3, 666_667), None, False)],
+)
+def test_a_picture_of_more_than_two_million_sr_pixels_is_large(shape, scale, tiled, monkeypatch):
+    monkeypatch.setattr("srkit.scoring.enlarge_in_tiles", lambda *_, **__: "in tiles")
+    network = Recorder(scale or 1)
+    network.scale = scale  # where the network does not say it, its answer is as large as it likes
+    monkeypatch.setattr(network, "forward", lambda lr: lr)
+    assert isinstance(super_resolve(network, np.zeros((*shape, 3), np.uint8)), str) == tiled
+
+
+@pytest.mark.parametrize("around", ["hook", "pre-hook", "mask"])
+def test_what_stands_around_a_network_counts_in_tiles_too(around, monkeypatch, hr):
+    torch.manual_seed(0)
+    network, lr = SRResNet(2, channels=4, blocks=1, skip=True).eval(), hr[:40, :50]
+    if around == "hook":
+        network.register_forward_hook(lambda module, given, sr: 1 - sr)
+    elif around == "pre-hook":
+        network.register_forward_pre_hook(lambda module, given: (1 - given[0],))
+    else:
+        network = Sharpened(network, 2.0)
+    whole = super_resolve(network, lr)
+    monkeypatch.setattr("srkit.scoring.WHOLE", 0)
+    assert np.abs(super_resolve(network, lr).astype(int) - whole).max() <= 1
+
+
+def test_one_pictures_scores_are_those_of_the_metrics_and_grey_ones_have_all(hr):
+    began = time.perf_counter()
+    sr, found = judged("nearest", hr[:64, :96], 4, lpips=lambda *_: 0.5)
+    assert 0 < found["seconds"] < time.perf_counter() - began
+    assert found["lpips_squeeze"] == lpips_judge(network="squeeze")(sr, hr[:64, :96], 4)
+    grey = scores(sr[..., 1], hr[:64, :96, 1], 4)
+    assert grey["psnr_rgb"] == pytest.approx(grey["psnr_y"])
+
+
+def test_an_answer_of_another_size_is_refused_with_it(hr):
+    with pytest.raises(SrkitError, match="the network's answer is 40 x 16, not x4"):
+        judged(Recorder(2), hr[:32, :80], 4)
+
+
+def test_a_flat_picture_is_flat_after_the_papers_bicubic():
+    for level in (0, 200, 255):
+        assert (bicubic(np.full((24, 36), level, np.uint8), 4) == level).all()
 
 
 def test_a_table_of_an_older_srkit_goes_on(some, tmp_path):

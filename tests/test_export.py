@@ -17,8 +17,9 @@ from srkit.images import to_image
 from srkit.pretrained import load, resolve
 from srkit.recipes import RECIPES, Recipe
 from srkit.records import describe
-from srkit.runs import Run, save_weights
+from srkit.runs import Run
 from srkit.upscaling import upscale
+from srkit.weights_files import save_weights
 
 SIZES = ((1, 1), (7, 13), (33, 20))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from srkit import features
-from srkit.features import vgg_features
+from srkit.features import lpips_network, vgg_features
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +38,27 @@ def test_the_names_of_a_device_are_one(monkeypatch):
     assert features._numbered("cuda") == features._numbered("cuda:1") == torch.device("cuda", 1)
     assert features._numbered("cuda:0") == torch.device("cuda", 0)
     assert features._numbered("cpu") == features._numbered(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_lpips_is_built_once_for_all_names_of_a_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *args, **options: self)
+    features._lpips.cache_clear()
+    assert lpips_network("squeeze", device="cuda") is lpips_network("squeeze", "imagenet", torch.device("cuda:0"))
+    features._lpips.cache_clear()
+
+
+@pytest.mark.parametrize("build", [lambda: lpips_network("alex", "random"), lambda: vgg_features(weights="random")])
+def test_building_a_network_moves_nobodys_random_numbers(build, monkeypatch):
+    """A GPU's neither, of which a run draws its gradient penalty's points: they would begin anew, whatever its seed."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", seeded.append)
+    features._lpips.cache_clear()
+    state = torch.get_rng_state()
+    first = [p.clone() for p in build().parameters()]
+    assert torch.equal(torch.get_rng_state(), state)
+    features._lpips.cache_clear(), vgg_features.cache_clear()
+    assert all(torch.equal(a, b) for a, b in zip(first, build().parameters(), strict=True)), "drawn alike each time"
+    features._lpips.cache_clear()
+    assert seeded == []

@@ -80,7 +80,7 @@ def test_errors_of_reading_stay_what_they_are(tmp_path):
         (tmp_path / "none.csv").read_text()
     with pytest.raises(RuntimeError, match="other"), replacing(tmp_path / "a.csv"):
         raise RuntimeError("other")
-    with pytest.raises(ConnectionResetError), explained(tmp_path, None):
+    with pytest.raises(ConnectionResetError), explained(tmp_path, None, None):
         raise ConnectionResetError(errno.ECONNRESET, "reset by peer")
 
 

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from srkit.files import SrkitError
@@ -13,6 +14,7 @@ from srkit.generator import (
     ResidualBlock,
     ResidualDenseBlock,
     RRDBNet,
+    RRDBTrunk,
     SRResNet,
     TwoStageRRDB,
     Upsampler,
@@ -23,8 +25,7 @@ from srkit.generator import (
     sharpen,
 )
 from srkit.resize import imresize
-from srkit.runs import save_weights
-from srkit.weights_files import open_weights
+from srkit.weights_files import open_weights, save_weights
 
 
 def small(**options) -> SRResNet:
@@ -158,6 +159,7 @@ def test_the_receptive_field_is_that_of_brute_force(options):
 
 def test_a_network_that_sees_further_than_the_probe_answers_the_probe():
     assert receptive_field(Plain(9, 9, 9), size=12) == 12
+    assert receptive_field(Plain(*[9] * 17)) == 128
 
 
 def test_measuring_leaves_the_network_as_it_was():
@@ -182,13 +184,28 @@ def test_multiply_adds_are_those_of_the_closed_form():
     assert multiply_adds(network, height, width) == head + trunk + upsampler + tail
 
 
-def test_multiply_adds_of_a_dense_layer():
+def test_multiply_adds_of_a_dense_layer_and_of_one_pixel(capsys):
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 7))
     assert multiply_adds(network, 4, 4) == 3 * 4 * 4 * 7
+    assert multiply_adds(small(), 2, 3) == 6 * multiply_adds(small(), 1, 1)
+    assert capsys.readouterr().out == ""
 
 
 def test_rrdbnet_has_the_parameters_that_esrgan_publishes():
     assert count_parameters(RRDBNet()) == 16_697_987  # the 16.70 M of arXiv:1809.00219, as the authors' code counts
+
+
+def test_each_part_is_by_default_as_large_as_in_the_papers():
+    conv = lambda before, after: 9 * before * after + after  # noqa: E731
+    dense = sum(conv(64 + 32 * n, 32) for n in range(4)) + conv(64 + 32 * 4, 64)
+    trunk = conv(3, 64) + 23 * 3 * dense + conv(64, 64)
+    sizes = {ResidualBlock: 2 * (9 * 64 * 64 + 2 * 64) + 1, ResidualDenseBlock: dense, RRDB: 3 * dense}
+    sizes |= {RRDBTrunk: trunk, TwoStageRRDB: trunk + 2 * (conv(64, 256) + 1) + conv(64, 3)}
+    with torch.device("meta"):
+        networks = [kind() for kind in (*sizes, RRDBNet)]
+    assert [count_parameters(network) for network in networks[:-1]] == list(sizes.values())
+    for network in networks[1:]:
+        assert {part.residual_scale for part in network.modules() if hasattr(part, "residual_scale")} == {0.2}
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
@@ -259,6 +276,14 @@ def test_sharpening_keeps_flat_places_steepens_edges_and_does_nothing_at_0():
     torch.testing.assert_close(sharper[..., :3], edge[..., :3])
     assert (sharper[..., 8] - sharper[..., 7] > 0.31).all()
     assert sharpen(edge, 0.0) is edge
+
+
+def test_sharpening_adds_what_scipys_gaussian_takes_away():
+    sr = 0.3 + 0.4 * torch.rand(2, 3, 9, 11)
+    blurred = gaussian_filter(sr.numpy(), (0, 0, 1, 1), truncate=3, mode="nearest")
+    torch.testing.assert_close(sharpen(sr, 0.5), sr + 0.5 * (sr - torch.from_numpy(blurred)), atol=1e-5, rtol=0)
+    assert (sharpen(sr, 9).min(), sharpen(sr, 9).max()) == (0, 1), "clipped"
+    assert sharpen(sr.double(), 0.5).dtype == torch.float64
 
 
 def first_release_names(blocks: int, ups: int) -> dict[str, str]:

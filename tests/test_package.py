@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
@@ -32,3 +34,16 @@ def test_what_the_user_has_set_stays_alone(word):
 def test_importing_srkit_is_quick_and_imports_nothing_large():
     code = "import sys, srkit; print([name for name in ('torch', 'numpy', 'PIL', 'matplotlib') if name in sys.modules])"
     assert told(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["srkit", "srkit.course"])
+def test_what_a_package_names_is_what_its_modules_hold(package):
+    """By tab completion, too; a name of a module itself would hide it."""
+    found = import_module(package)
+    for module, names in found.MODULES.items():
+        for name in names.split():
+            assert getattr(found, name) is getattr(import_module(f"{package}.{module}"), name)
+            assert name in dir(found)
+            assert find_spec(f"{package}.{name}") is None
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        found.nothing  # noqa: B018

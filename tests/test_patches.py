@@ -1,3 +1,4 @@
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 
 from srkit.dataset import Patches, dihedral
-from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg
+from srkit.degradations import Bicubic, Camera, HighOrder, Jpeg, Unknown, degrade
 from srkit.files import SrkitError
 from srkit.images import to_tensor
 from srkit.resident import fits
@@ -45,6 +46,7 @@ def test_crops_differ_within_a_batch_and_cover_the_picture():
     assert len(corners) > 200
     rows, columns = zip(*corners, strict=True)
     assert (min(rows), max(rows), min(columns), max(columns)) == (0, 48, 0, 48)
+    assert {*patches.drawn(0, 512)[2]} == {*range(8)}
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
@@ -53,6 +55,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert torch.equal(made(images, seed=1).batch(7, 4)[1], again)
     assert not torch.equal(made(images, seed=1).batch(8, 4)[1], again)
     assert not torch.equal(made(images, seed=2).batch(7, 4)[1], again)
+    assert torch.equal(made(images).batch(7, 4)[1], made(images, seed=0).batch(7, 4)[1])
 
 
 def test_dihedral_gives_pillows_eight_flips_and_turns():
@@ -63,6 +66,8 @@ def test_dihedral_gives_pillows_eight_flips_and_turns():
     ours = {np.ascontiguousarray(dihedral(image, which)).tobytes() for which in range(8)}
     assert len(ours) == 8
     assert ours == theirs
+    for which, way in ((1, Image.Transpose.ROTATE_90), (4, Image.Transpose.FLIP_LEFT_RIGHT)):
+        assert np.array_equal(dihedral(image, which), pillow.transpose(way))
 
 
 def test_the_lr_is_a_crop_of_the_whole_pictures_lr():
@@ -74,24 +79,38 @@ def test_the_lr_is_a_crop_of_the_whole_pictures_lr():
         assert any(torch.allclose(crop, view, atol=1e-6) for view in views)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_pairs_of_one_fixed_shift_are_never_turned(tmp_path, given):
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    options = {"degradation": Unknown()}
+    if given:
+        Image.fromarray(degrade(image, 4, Unknown())).save(tmp_path / "lr.png")
+        options = {"given": {Path("0.png"): tmp_path / "lr.png"}, "directed": True}
+    lr, hr = made([image], 4, 48, **options).batch(3, 8)
+    assert torch.equal(hr, to_tensor(image).expand(8, -1, -1, -1))
+    assert torch.equal(lr, Unknown()(to_tensor(image), 4).expand(8, -1, -1, -1))
+
+
 def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_out():
     with pytest.raises(
         SrkitError, match=r"1\.png is 120 x 90, smaller than the 96-pixel crop: use --crop 80, or leave it"
     ):
         made([ramp(200, 200), ramp(90, 120)], 4, 96)
     with pytest.raises(
-        SrkitError, match=r"0\.png is 64 x 90, 2\.png is 90 x 70, smaller .*: use --crop 64, or leave them"
+        SrkitError, match=r"0\.png is 64 x 100, 2\.png is 90 x 100, smaller .*: use --crop 64, or leave them"
     ):
-        made([ramp(90, 64), ramp(200, 200), ramp(70, 90)], 4, 96)
+        made([ramp(100, 64), ramp(200, 200), ramp(100, 90)], 4, 96)
     with pytest.raises(SrkitError, match=r"0\.png is 9 x 9, smaller than the 96-pixel crop: leave it out"):
         made([ramp(9, 9), ramp(200, 200)], 4, 96)
-    with pytest.raises(SrkitError, match="not a multiple of the scale 3"):
-        made([ramp(200, 200)], 3, 100)
+    for crop, better in ((100, 96), (10, 48)):
+        with pytest.raises(SrkitError, match=f"not a multiple of the scale 3: use --crop {better}"):
+            made([ramp(200, 200)], 3, crop)
 
 
 def test_the_parts_of_a_batch_make_the_whole(tmp_path):
     patches = made([ramp(64, 64), ramp(40, 50, 9)])
     lr, hr = patches.batch(5, 6)
+    assert [len(each) for each in patches.drawn(5, 6)] == [6, 6, 6]
     parts = [patches.batch(5, 6, (rank, 3)) for rank in range(3)]
     assert torch.equal(torch.cat([part[0] for part in parts]), lr)
     assert torch.equal(torch.cat([part[1] for part in parts]), hr)
@@ -108,6 +127,18 @@ def test_lr_kept_in_a_file_is_the_same_as_in_memory(tmp_path, degradation):
     assert len(list(tmp_path.glob("*.u8"))) == (1 if degradation == Bicubic() else 2)
 
 
+def test_lr_of_a_degradation_of_ones_own_is_made_anew_where_its_source_is_another(tmp_path):
+    images = [np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)]
+    for factor in (1.0, 0.5, 1.0):
+        file = tmp_path / f"own{factor}.py"
+        text = "class Own:\n    def __repr__(self):\n        return 'Own()'\n    def __call__(self, hr, scale, seed):\n"
+        file.write_text(f"{text}        return hr[..., ::scale, ::scale] * {factor}\n")
+        own = runpy.run_path(str(file))["Own"]()
+        ours, theirs = (made(images, degradation=own, cache=cache).batch(0, 8)[0] for cache in (tmp_path, None))
+        assert torch.equal(ours, theirs)
+    assert len(list(tmp_path.glob("*.u8"))) == 2
+
+
 class FreshBicubic(Bicubic):
     fresh = True
 
@@ -119,6 +150,35 @@ def test_a_crop_degraded_by_itself_has_the_edges_of_the_whole_pictures_lr():
         *(made(images, 4, 48, degradation=kind).batch(3, 32) for kind in (FreshBicubic(), Bicubic())), strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=0.003, rtol=0)  # half a level of rounding
+
+
+class Recording(Nearest):
+    """Keeps where in a ramp each HR picture lies that it is given: its top and left, its bottom and right."""
+
+    fresh = True
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, hr, scale, seed):
+        places = (hr[0, :2] * 255).round().int()
+        self.seen.append([*places.amin((1, 2)).tolist(), *(places.amax((1, 2)) + 1).tolist()])
+        return super().__call__(hr, scale, seed)
+
+
+def test_a_fresh_crop_has_two_to_nine_lr_pixels_around_it_on_each_side_of_its_own():
+    recording = Recording()
+    patches, margins = made([ramp(240, 250)], 4, 16, degradation=recording), []
+    for step in range(300):
+        places = (patches.batch(step, 1)[1][0, :2] * 255).round()
+        first, end = places.amin((1, 2)), places.amax((1, 2)) + 1
+        top, left, bottom, right = recording.seen[-1]
+        if top and left and bottom < 240 and right < 248:  # and not cut off by the photograph's edge
+            margins.append([first[0] - top, first[1] - left, bottom - end[0], right - end[1]])
+    up, left, down, right = (torch.tensor(margins).T / 4).int().tolist()
+    assert {*up} == {*left} == {*down} == {*right} == {*range(2, 10)}
+    assert len({*zip(up, left, strict=True)}) > 50, "one side does not say the other"
+    assert {a + b for a, b in zip(up + left, down + right, strict=True)} == {11}
 
 
 def test_a_fresh_degradation_is_drawn_for_each_crop_from_seed_and_step_and_place_alone():

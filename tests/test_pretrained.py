@@ -19,8 +19,9 @@ from srkit.images import read_image, write_image
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES
 from srkit.records import describe
-from srkit.runs import Run, load_weights, save_weights
+from srkit.runs import Run
 from srkit.training import train
+from srkit.weights_files import load_weights, save_weights
 
 CARDS = pretrained.shipped()
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -129,6 +130,7 @@ def test_one_way_leads_to_every_network(trained, tmp_path, monkeypatch):
     ("what", "more", "says"),
     [
         ("srgan_lite", {}, "'srgan_lite' is no method: did you mean srgan_light"),
+        ("~nobody-of-this-name", {}, "'~nobody-of-this-name' is no method"),
         (None, {}, "'None' is no method"),
         ("srgan_light-laptop", {"scale": 2}, "enlarges 4-fold, not 2-fold: use --scale 4"),
         ("srgan_light-laptop/generator-gan.safetensors", {"scale": 2}, "enlarges 4-fold, not 2-fold"),

@@ -22,7 +22,7 @@ def test_a_log_has_plain_lines_and_the_last_one_tells_all(monkeypatch):
     with Progress(5, "psnr", start=2) as bar:
         for _ in range(3):
             bar.update(1, "loss 0.5")
-        assert bar.done == 5
+        assert bar.n == 5
     lines = log.getvalue().splitlines()
     assert lines[0].startswith("psnr: 2 of 5")
     assert lines[-1].startswith("psnr: 5 of 5")
@@ -68,7 +68,7 @@ def test_where_nothing_can_be_shown_the_work_goes_on(monkeypatch, stderr):
     monkeypatch.setattr(sys, "stderr", stream)
     with Progress(2, "psnr") as bar:
         bar.update(2)
-    assert bar.done == 2
+    assert bar.n == 2
     monkeypatch.undo()
     if stderr == "full":
         with pytest.raises(OSError, match="No space"):

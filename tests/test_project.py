@@ -17,11 +17,12 @@ import yaml
 
 # conda-forge's names where they are not PyPI's.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
+CONDA |= {"jupyter-server": "jupyter_server"}
 # Used as programs, for their data, or through another library, or imported where they are installed.
 PROGRAMS = {"ipykernel", "ipywidgets", "jupyterlab", "kaggle", "nbstripout", "pre-commit", "ruff", "scikit-image"}
 PROGRAMS |= {"pytest-xdist", "furo", "jinja2", "myst-nb", "playwright", "tensorboard", "voila"}
 IMPORTED_AS = {"pillow": "PIL", "ipython": "IPython", "jupyter-client": "jupyter_client", "pyyaml": "yaml"}
-IMPORTED_AS |= {"cosmic-ray": "cosmic_ray"}
+IMPORTED_AS |= {"cosmic-ray": "cosmic_ray", "jupyter-server": "jupyter_server"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,8 @@ def test_every_dependency_is_imported_somewhere(project, requirements):
             imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needed":
+            imported.add(node.args[0].value.partition(".")[0])
     names = {line.partition(">=")[0] for line in requirements} - PROGRAMS
     assert {name for name in names if IMPORTED_AS.get(name, name) not in imported} == set()
 

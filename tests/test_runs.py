@@ -301,6 +301,14 @@ def test_clearing_removes_what_a_killed_save_left_and_nothing_else(tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted([*mine, "mine.txt"])
 
 
+def test_a_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if "tensorboard" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(SrkitError, match="tensorboard is not installed: pip install tensorboard"):
+        train("srresnet", SHORT, runs=tmp_path, tensorboard=True)
+
+
 def test_the_history_is_mirrored_to_tensorboard_where_that_is_asked_for(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
 

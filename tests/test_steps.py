@@ -10,9 +10,10 @@ from torch import nn
 
 from srkit import steps
 from srkit.files import SrkitError
-from srkit.losses import Adversarial, Wasserstein, slope_between
+from srkit.losses import Adversarial, Pixel, Wasserstein, slope_between
 from srkit.profiles import fit
 from srkit.recipes import RECIPES
+from srkit.resize import imresize
 from srkit.steps import Learner, compile_network, gradient_shares, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,6 +98,43 @@ def test_the_generator_learns_every_critic_steps_th_step(number):
     assert "discriminator" in terms
 
 
+def test_losses_of_one_term_are_added_each_with_its_weight():
+    going, phase = learner("bicubic_skip")  # whose SR is bicubic at first
+    phase = replace(phase, losses={Pixel("mse"): 1.0, Pixel("l1"): 0.5})
+    lr, hr = batch(going.recipe)
+    terms, error = going.step(phase, lr, hr, 0.0, balance=True), imresize(lr, 4) - hr
+    torch.testing.assert_close(terms["pixel"], error.square().mean() + error.abs().mean())
+    for name, drift in zip(("red", "green", "blue"), error.mean((0, 2, 3)), strict=True):
+        torch.testing.assert_close(terms[name], drift)
+    assert float(terms["share_pixel"]) == pytest.approx(1)
+
+
+def test_fp16s_scale_is_taken_out_before_the_norm_and_the_step():
+    plain, phase = learner("srgan")
+    half, _ = learner("srgan")
+    half.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    pair = batch(plain.recipe)
+    ours, theirs = half.step(phase, *pair, 1e-3), plain.step(phase, *pair, 1e-3)
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, msg=name)
+    for a, b in zip(plain.generator.parameters(), half.generator.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_seed_alone_decides_the_first_weights_and_is_0_where_none_is_given():
+    recipe = fit(RECIPES["srgan"], TINY)
+    first = [next(Learner(recipe, **given).generator.parameters()) for given in ({}, {"seed": 0}, {"seed": 1})]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+def test_adam_has_the_phases_moments_and_rates():
+    going, phase = learner("srgan")
+    going.begin(replace(phase, betas=(0.5, 0.9), lr=3e-4, d_lr=2e-4))
+    for optimizer, rate in ((going.g_optimizer, 3e-4), (going.d_optimizer, 2e-4)):
+        assert (optimizer.param_groups[0]["betas"], optimizer.param_groups[0]["lr"]) == ((0.5, 0.9), rate)
+
+
 def test_shares_are_the_norms_of_the_weighted_gradients_at_sr():
     sr = torch.rand(2, 3, 4, 4, requires_grad=True)
     ways = torch.rand(2, 2, 3, 4, 4)
@@ -104,6 +142,25 @@ def test_shares_are_the_norms_of_the_weighted_gradients_at_sr():
     norms = 3 * ways[0].norm(), ways[1].norm()
     assert float(shares["share_pixel"]) == pytest.approx(float(norms[0] / sum(norms)), rel=1e-5)
     assert float(shares["share_adversarial"]) == pytest.approx(float(norms[1] / sum(norms)), rel=1e-5)
+    assert gradient_shares({"pixel": (0 * sr).sum()}, sr) == {"share_pixel": 0}, "and not NaN"
+
+
+def test_the_shares_in_fp16_are_those_in_fp32():
+    """Unscaled, a small gradient rounds to 0 on its way: AMP's examples scale each loss for torch.autograd.grad too."""
+    recipe = fit(RECIPES["srgan"], replace(TINY, crop=64))
+    shares = {}
+    for precision in ("fp32", "fp16"):
+        going = Learner(recipe, precision=precision)
+        going.begin(recipe.phases[-1])
+        shares[precision] = going.step(recipe.phases[-1], *batch(recipe, 8), 0.0, balance=True)
+    for name in ("share_perceptual", "share_adversarial"):
+        assert float(shares["fp16"][name]) == pytest.approx(float(shares["fp32"][name]), abs=0.02)
+
+
+def test_shares_of_a_gradient_that_is_not_finite_are_no_numbers():
+    sr = torch.rand(1, 3, 2, 2, requires_grad=True)
+    shares = gradient_shares({"pixel": sr.sum(), "perceptual": (sr * math.inf).sum()}, sr)
+    assert [math.isnan(share) for share in shares.values()] == [True, True]
 
 
 def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
@@ -137,12 +194,32 @@ def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_no
 def test_a_run_goes_on_in_another_precision():
     going, phase = learner("srgan")
     half, _ = learner("srgan")
-    half.scaler = torch.amp.GradScaler("cpu")
+    half.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     half.step(phase, *batch(half.recipe), 1e-3)
+    again, _ = learner("srgan")
+    again.scaler = torch.amp.GradScaler("cpu")
+    again.load_state_dict(half.state_dict(), phase)
+    assert again.scaler.get_scale() == 8
     going.load_state_dict(half.state_dict(), phase)
     half.load_state_dict(going.state_dict(), phase)
     for mine, other in zip(going.generator.parameters(), half.generator.parameters(), strict=True):
         assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_run_goes_on_where_steps_become_graphs_and_where_they_do_not(here):
+    """What an optimiser that is to be captured needs is not taken from a checkpoint of another device."""
+    there, phase = learner("srgan")
+    there.graphed = not here
+    there.begin(phase)
+    there.step(phase, *batch(there.recipe), 1e-3, balance=True)
+    going, _ = learner("srgan")
+    going.graphed = here
+    going.load_state_dict(there.state_dict(), phase)
+    for optimizer in (going.g_optimizer, going.d_optimizer):
+        assert [group["capturable"] for group in optimizer.param_groups] == [here]
+    going.step(phase, *batch(going.recipe), 1e-3, balance=True)
+    assert isinstance(going.g_optimizer.param_groups[0]["lr"], torch.Tensor) == here
 
 
 def test_the_adversarial_loss_is_not_rounded_to_16_bits():

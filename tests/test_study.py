@@ -11,10 +11,12 @@ import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -28,7 +30,7 @@ from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES
 from srkit.records import describe
 from srkit.runs import Run
-from srkit.study import read_study, train_one
+from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
 from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
@@ -103,7 +105,8 @@ def done(tmp_path_factory):
     from srkit.study.scores import score_one
 
     folder = tmp_path_factory.mktemp("study")
-    study = read_study(written(folder, TINY + VARIANT % HINGE))
+    said = TINY + 'found = "Its noise is smoothed away."\n' + VARIANT % HINGE
+    study = read_study(written(folder, said))
     for planned in study.runs():
         train_one(planned, folder / "runs")
         score_one(planned, folder / "runs")
@@ -480,6 +483,7 @@ def test_a_page_says_where_a_system_is_from_what_it_was_trained_for_and_what_it_
     assert "## Its own task: x2, wild" in page
     score = own_table(record).set_index("system").loc["wild", "psnr_y"]
     assert f"{score:.2f}" in page
+    assert "Its noise is smoothed away." in page
     assert "no equal of the numbers above" in page
     assert "many more steps" in system_page(record, "srresnet")
     with pytest.raises(SrkitError, match="no finished run of esrgan"):
@@ -492,6 +496,27 @@ def test_nothing_done_and_nothing_kept_are_one_sentence_each(tmp_path):
         collect(study, tmp_path / "runs", tmp_path / "figures")
     with pytest.raises(SrkitError, match="keeps no study"):
         read_record(tmp_path / "figures")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [(None, ["0", "1", "0"]), ("", ["0", "1", "0"]), ("3,GPU-5a", ["3", "GPU-5a", "3"])]
+)
+def test_workers_share_out_the_gpus_that_they_may_use(named, expected, tmp_path, monkeypatch):
+    """As SLURM names them to a job: each worker that saw all of them would take the first."""
+    taken = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(
+        work.subprocess,
+        "Popen",
+        lambda command, env, **options: taken.append(env["CUDA_VISIBLE_DEVICES"]) or SimpleNamespace(),
+    )
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    planned = read_study(written(tmp_path)).runs()[0]
+    for slot in range(3):
+        work._start(planned, tmp_path, None, slot)
+    assert taken == expected
 
 
 def start(file: Path, *more: str) -> subprocess.Popen:

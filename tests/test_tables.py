@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import warnings
 from itertools import product
 
 import numpy as np
@@ -14,13 +15,17 @@ from scipy import stats
 from srkit.figures import save_figure
 from srkit.files import SrkitError
 from srkit.tables import (
+    SHOWN,
+    as_latex,
     holm_corrected,
     interval,
     latex,
     markdown,
+    p_as_text,
     paired_test,
     paired_tests,
     results,
+    scores_as_text,
     table_caption,
     tex,
     write_table,
@@ -47,8 +52,11 @@ def test_the_interval_is_that_of_scipys_percentile_bootstrap():
     assert interval(values) == interval(values)
 
 
-def test_of_one_picture_there_is_no_interval():
+def test_of_one_picture_there_is_no_interval_and_of_two_it_is_the_two():
     assert np.isnan(interval([30.0])).all()
+    assert interval([30.0, 31.0]) == (30, 31), (
+        "of two, a quarter of the means is the lower one, and a quarter the upper"
+    )
 
 
 def test_p_is_the_share_of_signs_counted_by_hand():
@@ -69,9 +77,13 @@ def test_with_many_pictures_p_is_near_scipys():
     assert paired_test(ours, theirs) == pytest.approx(expected, abs=0.02)
 
 
-def test_a_difference_that_is_no_number_has_no_p():
-    assert np.isnan(paired_test([np.inf, 30], [np.inf, 29]))
-    assert np.isnan(paired_test([], []))
+def test_what_is_no_number_has_no_interval_and_no_p_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(paired_test([np.inf, 30], [np.inf, 29]))
+        assert np.isnan(paired_test([], []))
+        assert np.isnan(interval([30, np.inf, 31])).all()
+    assert [p_as_text(p) for p in (0.00099, 0.001, 0.0011, np.nan)] == ["<0.001", "0.001", "0.001", "–"]
 
 
 def test_p_of_fifty_pictures_takes_little_memory_and_is_the_same_each_time():
@@ -85,6 +97,7 @@ def test_holms_correction_by_hand():
     """4 x .01 = .04; 3 x .013 = .039 and 2 x .014 = .028 are raised to it; 1 x .19. NaN does not count."""
     np.testing.assert_allclose(holm_corrected([0.013, 0.01, 0.19, 0.014]), [0.04, 0.04, 0.19, 0.04])
     np.testing.assert_allclose(holm_corrected([0.6, 0.5, np.nan]), [1, 1, np.nan])
+    np.testing.assert_allclose(holm_corrected([0.3, 0.2, np.nan]), [0.4, 0.4, np.nan])
 
 
 def test_holm_never_promises_less_than_each_hypothesis_and_its_rivals_need():
@@ -106,10 +119,9 @@ def test_several_seeds_of_one_picture_count_once():
 
 
 def test_a_picture_without_a_rival_is_no_pair():
-    table = paired_tests(rows(6, ours=0.5).iloc[:-1], column="lpips", holm=False)
+    table = paired_tests(rows(6, ours=0.5).iloc[:-1], column="lpips")
     assert table["images"].tolist() == [5]
     assert table["gain"][0] == pytest.approx(-0.5 / 40, abs=2e-3)
-    assert "p_holm" not in table
 
 
 def test_results_have_means_gains_and_p():
@@ -124,13 +136,58 @@ def test_results_have_means_gains_and_p():
     assert (table["images"] == 6).all()
 
 
+def test_behind_a_mean_stands_its_spread_where_there_is_one():
+    table = pd.DataFrame({"set": ["s", "s"], "psnr_y": [30.004, 30.001], "niqe": [4.0, np.nan]})
+    table = table.assign(psnr_y_low=[29.5, np.nan], psnr_y_high=[31.25, np.nan], niqe_std=[0.125, np.nan])
+    cells = scores_as_text(table, SHOWN, ["set"])
+    assert cells["PSNR-Y (dB)"].tolist() == ["**30.00** [29.50, 31.25]", "**30.00**"], "alike as they are printed"
+    assert cells["NIQE"].tolist() == ["**4.00** ± 0.12", "–"]
+
+
+def test_results_keep_the_order_of_the_rows_and_of_one_method_there_is_no_gain():
+    two = pd.concat([rows(worse=-1.0, better=0.5).assign(set=name) for name in ("Urban", "Set5")])
+    for table in (results(two), paired_tests(two)):
+        assert list(dict.fromkeys(table["set"])) == ["Urban", "Set5"]
+        assert list(dict.fromkeys(table["method"]))[-2:] == ["worse", "better"]
+    assert "gain" not in results(rows())
+    assert table_caption(results(rows())).endswith("second underlined.")
+
+
+def test_a_score_that_some_pictures_lack_is_the_mean_of_the_others():
+    given = rows(ours=0.5).reset_index(drop=True)
+    given.loc[given.index[-2:], "lpips"] = np.nan
+    given.loc[given["method"] == "bicubic", "lpips"] = np.nan
+    table = results(given).set_index("method")
+    assert table.loc["ours", "lpips"] == pytest.approx(given["lpips"].mean())
+    assert (table.loc["ours", "lpips_low"], table.loc["ours", "lpips_high"]) == interval(given["lpips"].dropna())
+    assert "LPIPS (AlexNet): lower is better" in table_caption(table.reset_index())
+    text = latex(table.reset_index(), "")
+    assert "LPIPS" in text
+    assert "–" in text or "textendash" in text
+
+
 def test_best_is_bold_and_second_underlined():
     text = markdown(results(rows(ours=0.5, worse=-1.0)))
     lines = {line.split("|")[3].strip(): line for line in text.splitlines()}
     assert lines["ours"].count("**") == 6
     assert lines["bicubic"].count("<u>") == 3
     assert "**" not in lines["worse"]
+    assert lines["ours"].endswith(f" {2 * 2 / 2**6:.3f} |"), "p after Holm, of two comparisons"
+    assert markdown(results(rows(ours=0.5))).endswith(f" {2 / 2**6:.3f} |\n")
     assert "PSNR-Y (dB)" in lines["method"]
+
+
+def test_each_score_has_its_decimals_and_its_better_side():
+    cells = scores_as_text(
+        pd.DataFrame({name: [1.23456, 2.34567, 3.45678] for name in SHOWN}).assign(set="s"), SHOWN, ["set"]
+    )
+    two, three, four = ["1.23", "2.35", "3.46"], ["1.235", "2.346", "3.457"], ["1.2346", "2.3457", "3.4568"]
+    more, less = ["{}", "<u>{}</u>", "**{}**"], ["**{}**", "<u>{}</u>", "{}"]
+    known = {"PSNR-Y (dB)": (two, more), "SSIM-Y": (four, more), "PSNR-RGB (dB)": (two, more), "SSIM-RGB": (four, more)}
+    known |= {"LPIPS": (three, less), "LPIPS-squeeze": (three, less), "grid (levels)": (two, less), "NIQE": (two, less)}
+    assert len(scores_as_text(pd.DataFrame({"set": ["s", "s"], "niqe": [np.nan] * 2}), SHOWN, ["set"])) == 2
+    for title, (texts, marks) in known.items():
+        assert cells[title].tolist() == [mark.format(text) for mark, text in zip(marks, texts, strict=True)]
 
 
 def test_a_bar_in_a_name_does_not_break_the_markdown_table():
@@ -152,6 +209,14 @@ def test_a_table_of_another_kind_is_refused(tmp_path):
         write_table(tmp_path / "a.docx", rows())
 
 
+def test_what_pdflatex_cannot_set_stands_as_its_number():
+    assert tex("éžſ “5 €”…") == "éžſ “5 €”…"
+    assert tex('– " ` [ ] × ± < > ^') == (
+        r"\textendash{} \textquotedbl{} \textasciigrave{} {[} {]} $\times$ $\pm$ $<$ $>$ \textasciicircum{}"
+    )
+    assert tex("ƀ中\u202e") == "{[}U+0180{]}{[}U+4E2D{]}{[}U+202E{]}"
+
+
 def test_latex_finds_no_command_in_a_name():
     assert tex("a_b & 95 % #1 {x} ~ \\") == r"a\_b \& 95 \% \#1 \{x\} \textasciitilde{} \textbackslash{}"
     text = latex(results(rows(wgan_gp=0.5)), "100 %")
@@ -161,22 +226,59 @@ def test_latex_finds_no_command_in_a_name():
     assert r"\textbf{inf}" in latex(results(rows(ours=0.5).replace({"psnr_y": {rows()["psnr_y"].iloc[0]: np.inf}})), "")
 
 
+def test_a_latex_table_has_booktabs_lines_and_floats_with_caption_and_label():
+    cells = pd.DataFrame({"a_b": ["1", "**2**", "<u>3</u>"], "c": ["4", "5", "6"]}, index=[7, 8, 9])
+    assert as_latex(cells, "c & d", "tab:x").splitlines() == [
+        r"\begin{table}[tbp]",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        r"\caption{c \& d}",
+        r"\label{tab:x}",
+        r"\begin{tabular}{ll}",
+        r"\toprule",
+        r"a\_b & c \\",
+        r"\midrule",
+        r"1 & 4 \\",
+        r"\textbf{2} & 5 \\",
+        r"\underline{3} & 6 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
 @pytest.fixture
 def thesis(tmp_path, project):
     figure, axis = plt.subplots(figsize=(2, 1))
     axis.plot([0, 1])
     save_figure(figure, "06_some", pd.DataFrame({"x": [1]}), tmp_path / "fig", "x4, 95 % of a_b: 3 × 3 – <ok>.")
     plt.close(figure)
-    write_thesis(tmp_path / "fig", rows(20, wgan_gp=0.5), ["06_some", "06_absent"], "seed 0.")
+    written = write_thesis(tmp_path / "fig", rows(20, wgan_gp=0.5), ["06_some", "06_absent"], "seed 0.")
+    assert [path.name for path in written if path.exists()] == TEXTS
     return tmp_path
+
+
+TEXTS = ["results.tex", "results.md", "results.csv", "references.bib"]
 
 
 def test_the_thesis_files_hold_table_figures_and_works(thesis):
     text = (thesis / "fig" / "results.tex").read_text()
-    assert "06_some.pdf" in text
-    assert "06_absent" not in text
-    assert r"95 \% of a\_b" in text
-    assert len(pd.read_csv(thesis / "fig" / "results.csv")) == 2
+    assert text.count(r"\toprule") == 1
+    assert text.rpartition(r"\end{table}")[2].split("\n") == [
+        "",
+        "",
+        r"\begin{figure}[tbp]",
+        r"\centering",
+        r"\includegraphics[width=\linewidth]{\srkitfigures/06_some.pdf}",
+        r"\caption{x4, 95 \% of a\_b: 3 $\times$ 3 \textendash{} $<$ok$>$.}",
+        r"\label{fig:06_some}",
+        r"\end{figure}",
+        "",
+    ]
+    assert (thesis / "fig" / "results.md").read_text().endswith("second underlined. seed 0.\n")
+    lines = (thesis / "fig" / "results.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("set,scale,method,images,psnr_y,psnr_y_low,")
+    assert re.match(r"Set_6,4,bicubic,20,\d\d\.\d{1,4},", lines[1]), "six digits"
     assert "@" in (thesis / "fig" / "references.bib").read_text()
 
 

@@ -24,13 +24,14 @@ from srkit.losses import LPIPS, Pixel
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES
 from srkit.records import build, describe
-from srkit.runs import Run, save_weights
+from srkit.runs import Run
 from srkit.study.record import COLUMNS
 from srkit.tables import tex
 from srkit.thesis import facts
 from srkit.thesis.chapter import Writer, write_chapter
 from srkit.thesis.facts import Fact
 from srkit.thesis.opening import FEW, open_records, warnings
+from srkit.weights_files import save_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

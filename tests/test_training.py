@@ -10,6 +10,7 @@ from torch import nn
 
 from srkit.data.sources import find_photographs
 from srkit.dataset import Patches, decode
+from srkit.device import Device
 from srkit.files import SrkitError
 from srkit.generator import sharpen
 from srkit.profiles import PROFILES, fit
@@ -102,6 +103,21 @@ def test_a_stopped_run_through_the_compiler_goes_on_to_the_same_weights(tmp_path
         stopped(on_log=stop_at(4))
     torch._dynamo.reset()  # what another process would have: nothing compiled
     assert_same_run(whole, stopped(resume=True))
+
+
+def test_a_run_of_cuda_goes_on_on_an_mps_which_begins_its_own_random_numbers(tmp_path, monkeypatch):
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(3))
+    run, taken = Run(tmp_path / "srgan-smoke-s0"), []
+    run.save_checkpoint(run.load_checkpoint() | {"random_cuda": torch.zeros(16, dtype=torch.uint8)})
+    monkeypatch.setattr(torch.mps, "set_rng_state", taken.append)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.ones(44, dtype=torch.uint8))
+    monkeypatch.setattr("srkit.callbacks.find_device", lambda name: Device("mps", "described"))
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, resume=True, on_log=stop_at(5))
+    assert taken == []
+    train("srgan", TINY, runs=tmp_path, resume=True)
+    assert [len(state) for state in taken] == [44]
 
 
 def test_a_lost_history_comes_back_from_the_checkpoint(run, tmp_path):
@@ -239,6 +255,22 @@ def test_the_running_mean_moves_slowly_towards_the_weights():
             p.fill_(1.0)
     going._average()
     assert all(torch.allclose(p, torch.full_like(p, 0.1)) for p in going.ema.parameters())
+    assert not going.ema.training
+    assert not any(p.requires_grad for p in going.ema.parameters())
+
+
+def test_a_young_running_mean_moves_faster_and_each_phase_begins_from_it_anew():
+    going = learner(ema=0.4)
+    with torch.no_grad():
+        for mean, weight in zip(going.ema.parameters(), going.generator.parameters(), strict=True):
+            mean.zero_()
+            weight.fill_(1.0)
+    for expected in (0.9, 0.9 + 0.1 * 9 / 11, 1 - 0.1 * 2 / 11 * 3 / 12, 1 - 0.1 * 2 / 11 * 3 / 12 * 4 / 13):
+        going._average()  # it keeps (1 + n) / (10 + n) after n averages: Polyak's mean with a floor
+        assert next(going.ema.parameters()).flatten()[0] == pytest.approx(expected)
+    going.begin(going.recipe.phases[1])
+    assert all(torch.equal(a, b) for a, b in zip(going.ema.parameters(), going.generator.parameters(), strict=True))
+    assert going.averaged == 0
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
@@ -288,7 +320,7 @@ def without_norm(recipe="srgan"):
 def test_a_batch_taken_in_pieces_gives_the_same_gradients():
     recipe = fit(without_norm(), TINY)
     whole, pieces = Learner(recipe), Learner(recipe, accumulate=3)
-    lr, hr = batch(4)
+    lr, hr = batch(5)
     for going in (whole, pieces):
         going.begin(recipe.phases[1])
     ours, theirs = (going.step(recipe.phases[1], lr, hr, 1e-4) for going in (pieces, whole))
@@ -328,8 +360,8 @@ def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_
     going.step(phase, lr, hr, 1e-3, 0)
     going.check()
     before = [p.clone() for network in (going.generator, going.discriminator) for p in network.parameters()]
-    going.step(phase, lr, hr * math.inf, 1e-3, 1)
-    going.step(phase, lr, hr, 1e-3, 2)
+    for number, factor in ((1, math.inf), (2, 1), (3, math.inf)):
+        going.step(phase, lr, hr * factor, 1e-3, number)
     after = [p for network in (going.generator, going.discriminator) for p in network.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     with pytest.raises(SrkitError, match="perceptual loss is not finite at step 2"):
@@ -339,6 +371,8 @@ def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_
 def test_schedules_follow_their_formulas():
     phase = Phase("psnr", steps=10, losses={}, lr=2.0)
     assert [learning_rate(phase, s) for s in (0, 9)] == [2.0, 2.0]
+    own = replace(phase, schedule=lambda step, steps: (step + 1) / steps)
+    assert [learning_rate(own, s) for s in (0, 4)] == pytest.approx([0.2, 1.0])
     step = replace(phase, schedule="step")
     assert [learning_rate(step, s) for s in (0, 4, 5, 9)] == pytest.approx([2.0, 2.0, 0.2, 0.2])
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)

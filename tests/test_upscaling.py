@@ -20,9 +20,9 @@ from srkit.images import read_image, to_image, to_tensor
 from srkit.recipes import RECIPES
 from srkit.records import describe
 from srkit.resize import imresize
-from srkit.runs import Run, save_weights
+from srkit.runs import Run
 from srkit.upscaling import targets, upscale, upscale_file
-from srkit.weights_files import open_weights
+from srkit.weights_files import open_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread", "exact")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

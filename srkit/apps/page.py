@@ -3,9 +3,8 @@
 import asyncio
 import errno
 import socket
-from pathlib import Path
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, needed
 from srkit.paths import home
 
 RELOAD_SECONDS = 3  # so long a newcomer waits for a place: who reloads the page gives up the old one meanwhile
@@ -17,7 +16,6 @@ def serve(
     sessions: int = 4,
     idle_minutes: float = 15,
     settings: dict[str, object] | None = None,
-    notebook: Path | str | None = None,
 ) -> None:
     """Serve the cells of notebook 07 that are tagged `page`, until stopped.
 
@@ -25,10 +23,7 @@ def serve(
     parameters of the notebook by name, instead of its own. What a visitor uploads stays in the memory of their kernel,
     which ends with the page. Raises SrkitError where Voila is missing or the port is taken.
     """
-    try:
-        from voila.app import Voila
-    except ImportError:
-        raise SrkitError("Voila, which serves the page, is not installed: pip install voila.") from None
+    voila = needed("voila.app", "pip install voila")
     from traitlets.config import Config
 
     def prepare(request: object, notebook: dict, cwd: str) -> dict:
@@ -36,7 +31,7 @@ def serve(
         words = f"After {idle_minutes:g} idle minutes this page forgets you and your pictures: load it again then."
         return as_page(notebook, settings or {}, words)
 
-    notebook = Path(notebook or home() / "notebooks" / "07_playground.ipynb")
+    notebook = home() / "notebooks" / "07_playground.ipynb"
     if not notebook.exists():
         raise SrkitError(f"{notebook} is not there: run from a checkout of srkit.")
     _check_port(host, port)
@@ -58,7 +53,7 @@ def serve(
         cull_idle_timeout=seconds, cull_interval=max(1, min(60, seconds // 4)), cull_connected=True
     )
     print(f"http://{host}:{port}  for {sessions} visitors at once; Ctrl-C ends it.", flush=True)
-    Voila.launch_instance([str(notebook)], config=config)
+    voila.Voila.launch_instance([str(notebook)], config=config)
 
 
 def as_page(notebook: dict, settings: dict[str, object], last_words: str) -> dict:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from math import isqrt
@@ -16,14 +15,12 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-import torch
-from PIL import Image
-from torch import nn
 from traitlets import Bytes, Int, Unicode
 
 from srkit.apps.slider import CompareSlider
 from srkit.files import SrkitError
-from srkit.images import crop_to_multiple, read_image
+from srkit.generator import interpolate
+from srkit.images import crop_to_multiple, header, read_image
 from srkit.no_reference import CAUTION, niqe
 from srkit.pretrained import System
 from srkit.scoring import bicubic, enlarge, lr_of, scores
@@ -40,24 +37,6 @@ class Limits:
     upload_bytes: int = 8_000_000
     pixels: int = 400_000
     seconds: float = 60
-
-
-class Mix:
-    """One network whose weights slide from the PSNR network's, alpha 0, to the GAN's, 1, without a new copy each time.
-
-    As `generator.interpolate`: Wang et al. 2018, arXiv:1809.00219, section 3.4.
-    """
-
-    def __init__(self, psnr: nn.Module, gan: nn.Module):
-        self.network = deepcopy(psnr)
-        a, b = psnr.state_dict(), gan.state_dict()
-        self.ends = [(v, a[n], b[n]) for n, v in self.network.state_dict().items() if v.is_floating_point()]
-
-    @torch.no_grad()
-    def at(self, alpha: float) -> nn.Module:
-        for value, psnr, gan in self.ends:
-            value.copy_((1 - alpha) * psnr + alpha * gan)
-        return self.network
 
 
 class Upload(anywidget.AnyWidget):
@@ -93,7 +72,7 @@ class Playground:
         self.system, self.said, self.quiet = None, "", False
         self.turned = False  # to a system for real photographs, by an upload
         self.base, self.base_rows, self.known, self.pictures, self.scores = {}, {}, {}, {}, pd.DataFrame()
-        self.hr = self.lr = self.mix = None
+        self.hr = self.lr = self.gan = None
         scales = dict.fromkeys(system.scale for system in systems)
         self.photo = widgets.Dropdown(options=[*photographs], description="Photograph")
         self.upload = Upload(limit=self.limits.upload_bytes)
@@ -109,7 +88,7 @@ class Playground:
         blank = np.zeros((8, 8, 3), np.uint8)
         self.slider = CompareSlider({"LR": blank, "bicubic": blank}, cropping=True)
         self.refresh()
-        self.slider.left, self.slider.right = 1, min(3 if self.mix else 2, len(self.slider.labels) - 1)
+        self.slider.left, self.slider.right = 1, min(3 if self.gan else 2, len(self.slider.labels) - 1)
         self.upload.observe(lambda change: self._receive(), "count")
         self.photo.observe(lambda change: self.quiet or self._turn_to(change["new"]), "value")
         self.scale.observe(lambda change: setattr(self.recipe, "options", self._offer()), "value")
@@ -168,12 +147,11 @@ class Playground:
             side = isqrt(self.limits.pixels) * unit
             whole = picture.shape[:2]
             return self._make(name, (*((s - min(s, side)) // 2 for s in whole), *(min(s, side) for s in whole)))
-        check_pixels(name, width, height, self.limits)
+        _check_pixels(name, width, height, self.limits)
         if min(height, width) < LEAST:
             raise SrkitError(f"{width} x {height} LR pixels are too few: take a part of {LEAST} x {LEAST} or more.")
         if system is not self.system:
-            self.psnr = system.psnr()
-            self.mix = Mix(self.psnr, system.gan()) if system.gan else None
+            self.psnr, self.gan = system.psnr(), system.gan and system.gan()
             self.system, self.alpha.disabled = system, not system.gan
         self.hr = crop_to_multiple(picture, unit) if self.truth.value else None
         self.lr = lr_of(self.hr, unit) if self.truth.value else picture
@@ -185,12 +163,14 @@ class Playground:
         self._mix()
         size = f"{width} x {height} became {width * system.scale} x {height * system.scale}"
         words = f"{name}: {size} in {time.perf_counter() - began:.1f} s."
-        return words + ("" if self.mix else f" {system.label} has one set of weights here: alpha has nothing to mix.")
+        return words + ("" if self.gan else f" {system.label} has one set of weights here: alpha has nothing to mix.")
 
     def _mix(self) -> str:
         """Put the picture of the present alpha between the others."""
         began, alpha = time.perf_counter(), self.alpha.value
-        mixed = {f"GAN, alpha {alpha:.2f}": upscale(self.lr, self.mix.at(alpha))} if self.mix else {}
+        mixed = {}
+        if self.gan:
+            mixed[f"GAN, alpha {alpha:.2f}"] = upscale(self.lr, interpolate(self.psnr, self.gan, alpha))
         rows = self.base_rows | {label: self._scored(sr, label) for label, sr in mixed.items()}
         self.pictures = self.base | mixed | self.known
         scored = pd.DataFrame.from_dict({label: rows[label] for label in self.pictures}, orient="index")
@@ -257,9 +237,8 @@ def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndar
         most = limits.upload_bytes / 1e6
         raise SrkitError(f"{name} has {size / 1e6:.1f} MB, and at most {most:g} MB are taken: make it smaller.")
     try:
-        with Image.open(BytesIO(content)) as picture:
-            size = picture.size
-        check_pixels(name, *size, limits)  # by the header, before a single pixel is decoded
+        with header(BytesIO(content)) as picture:
+            _check_pixels(name, *picture.size, limits)  # before a single pixel is decoded
         return read_image(BytesIO(content))
     except Exception as error:  # a decoder in want of sound data raises nearly anything
         if isinstance(error, SrkitError) and name in str(error):
@@ -267,7 +246,7 @@ def read_upload(name: str, content: bytes, size: int, limits: Limits) -> np.ndar
         raise SrkitError(f"{name} does not open as a picture: give a PNG or a JPEG.") from error
 
 
-def check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
+def _check_pixels(name: str, width: int, height: int, limits: Limits) -> None:
     """Refuse a picture with more pixels than a network may enlarge."""
     if width * height > limits.pixels:
         raise SrkitError(

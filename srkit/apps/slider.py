@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 import anywidget
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from traitlets import Bool, Bytes, Float, Int, List, TraitError, Tuple, Unicode, validate
 
-from srkit.files import SrkitError, check_numbers, replacing
+from srkit.files import SrkitError, check_numbers, replacing, write_text
 from srkit.images import read_image
 
 if TYPE_CHECKING:
@@ -22,34 +23,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 Comparable = np.ndarray | Image.Image | Path | str
 LARGEST = 960, 640  # CSS pixels that a slider takes at most, and that a small picture is enlarged to
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-body {{ margin: 24px auto; max-width: 960px; padding: 0 16px; font: 15px/1.5 system-ui, sans-serif; }}
-{css}</style>
-<h1 style="font-size: 20px">{title}</h1>
-<div id="slider"></div>
-<noscript>{pictures}</noscript>
-<script type="module">
-{esm}
-const state = {state};
-widget.render({{
-  el: document.getElementById("slider"),
-  model: {{
-    get: (name) => state[name],
-    set: (name, value) => {{ state[name] = value; }},
-    save_changes() {{}}, on() {{}}, off() {{}},
-  }},
-}});
-</script>
-</html>
-"""
 
 
 class CompareSlider(anywidget.AnyWidget):
@@ -118,15 +91,14 @@ class CompareSlider(anywidget.AnyWidget):
             f'<figure><img src="{uri}" width="100%"><figcaption>{html.escape(label)}</figcaption></figure>'
             for label, uri in zip(self.labels, uris, strict=True)
         )
-        page = PAGE.format(
+        page = Template((HERE / "slider.html").read_text(encoding="utf-8")).substitute(
             title=html.escape(title),
             css=(HERE / "slider.css").read_text(encoding="utf-8"),
             esm=(HERE / "slider.js").read_text(encoding="utf-8").replace("export default", "const widget ="),
             state=json.dumps(state).replace("<", "\\u003c"),  # a label must not end the script
             pictures=still,
         )
-        with replacing(path) as beside:
-            beside.write_text(page, encoding="utf-8")
+        write_text(path, page)
         return Path(path)
 
     def to_gif(self, path: Path | str, wipe: bool = True, seconds: float = 1.5) -> Path:

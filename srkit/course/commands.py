@@ -61,7 +61,7 @@ def course(
         file, colon, name = recipe.rpartition(":")
         recipe = f"{Path(file).resolve()}:{name}" if colon and Path(file).is_file() else recipe
         more = dict(map(_setting, set or ()))
-        _tell(run_course(profile, recipe, data, seed, _named(only), runs, figures, settings=more))
+        _tell(run_course(profile, recipe, data, seed, only, runs, figures, settings=more))
 
 
 def _tell(done: list["Done"]) -> None:
@@ -111,11 +111,5 @@ def kaggle(
     else:
         if not user:
             raise SrkitError("whose kernels are they? Give your name on Kaggle with --user.")
-        print(*build(out, user, profile, recipe, data, _named(only), wheel, previous), sep="\n")
+        print(*build(out, user, profile, recipe, data, only, wheel, previous), sep="\n")
         print(f"Next: srkit kaggle push --out {out}, or `kaggle kernels push -p` with one of these folders.")
-
-
-def _named(only: str | None) -> str | None:
-    if only is not None and not only.strip(" ,"):
-        raise SrkitError(f"--only {only!r} names no notebook: write it as --only 03,05, or leave it out.")
-    return only

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, needed, write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -76,10 +76,7 @@ def assigned(notebook: "NotebookNode") -> list[Assigned]:
 
 def _stubs(source: "NotebookNode", solutions: bool) -> "NotebookNode":
     """The students' edition; with `solutions` a folded one below each exercise."""
-    try:
-        from nbgrader import preprocessors
-    except ImportError:
-        raise SrkitError("nbgrader, which makes the editions, is missing: run pip install nbgrader.") from None
+    preprocessors = needed("nbgrader.preprocessors", "pip install nbgrader")
     from nbconvert.preprocessors import TagRemovePreprocessor
     from nbformat.v4 import new_markdown_cell
 

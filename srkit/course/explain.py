@@ -1,28 +1,64 @@
 """What explains: diagrams drawn from their words, functions beside their slopes, what a run says in a sentence."""
 
+import inspect
+import re
 import tomllib
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pandas as pd
 import torch
+from IPython.display import Code
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from srkit.figures import WIDTH, styled
-from srkit.files import SrkitError
+from srkit.files import SrkitError, replacing
 from srkit.runs import Run
 
 
-def diagram(name: str) -> Figure:
-    """A diagram of diagrams.toml. Raises SrkitError for a name that is not there."""
+class Diagram:
+    """A figure that a notebook shows as SVG, its words kept as text; as PNG where a program reads no SVG."""
+
+    def __init__(self, figure: Figure):
+        self.figure = figure
+        plt.close(figure)  # else a notebook shows it a second time
+
+    @styled
+    def file(self, kind: str) -> bytes:
+        """The diagram as "svg", "pdf" or "png"."""
+        held, undated = BytesIO(), {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+        self.figure.savefig(held, format=kind, dpi=150, metadata=undated)
+        return held.getvalue()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        svg = self.file("svg").decode()
+        for length in re.findall(r'(?:width|height)="([\d.]+)pt"', svg):  # a screen has room for larger words
+            svg = svg.replace(f'"{length}pt"', f'"{1.25 * float(length):.0f}pt"', 1)
+        words = ", ".join(text.get_text().replace("\n", " ") for text in self.figure.axes[0].texts if text.get_text())
+        png = b64encode(self.file("png")).decode()
+        return {"image/svg+xml": svg[svg.index("<svg") :], "image/png": png, "text/plain": f"A diagram: {words}"}
+
+
+def diagram(name: str, folder: Path | str) -> Diagram:
+    """A diagram of diagrams.toml, which is also written into folder as diagram_NAME.svg and .pdf.
+
+    Raises SrkitError for a name that is not there.
+    """
     known = tomllib.loads(files("srkit.course").joinpath("diagrams.toml").read_text(encoding="utf-8"))
     if name not in known:
         raise SrkitError(f"there is no diagram {name!r}: choose one of {', '.join(known)}.")
-    return draw_diagram(**known[name])
+    drawn = Diagram(draw_diagram(**known[name]))
+    for kind in ("svg", "pdf"):
+        with replacing(Path(folder) / f"diagram_{name}.{kind}") as beside:
+            beside.write_bytes(drawn.file(kind))
+    return drawn
 
 
 @styled
@@ -37,7 +73,7 @@ def draw_diagram(rows: Sequence[Sequence[str]], arcs: Sequence[Sequence[str]] = 
     places = {words: (x, y) for y, row in enumerate(rows) for x, words in enumerate(row) if words}
     inch = WIDTH / columns  # between the middles of two boxes
     rise = [bend * inch * abs(places[a][0] - places[b][0]) / 2 * (places[a][1] == places[b][1]) for a, b, _ in arcs]
-    top = max([0.0, *(r + 0.15 - 0.7 * places[arc[0]][1] for r, arc in zip(rise, arcs, strict=True))])  # inches
+    top = max([0.0, *(r - 0.1 - 0.7 * places[arc[0]][1] for r, arc in zip(rise, arcs, strict=True))])  # inches
     figure, axis = plt.subplots(figsize=(WIDTH, 0.7 * len(rows) + top))
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(len(rows) - 0.5, -0.5 - top / 0.7))
     axis.set_axis_off()
@@ -54,6 +90,11 @@ def draw_diagram(rows: Sequence[Sequence[str]], arcs: Sequence[Sequence[str]] = 
         at = {"xytext": (0, 72 * lift + 6 * bool(lift)), "textcoords": "offset points", "color": how["color"]}
         axis.annotate(words, ((x + to_x) / 2, (y + to_y) / 2), **at, **middle)
     return figure
+
+
+def source(function: Callable) -> Code:
+    """A function as it is written, as a notebook shows it."""
+    return Code(dedent(inspect.getsource(function)), language="python")
 
 
 def value_and_slope(functions: Mapping[str, Callable], x: torch.Tensor, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -110,7 +110,7 @@ def build(
     source = find_data(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", user):
         raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
-    attached = [source.kaggle] * bool(source.kaggle) + [f"{user}/srkit-wheel"]
+    attached = [*filter(None, [source.kaggle]), f"{user}/srkit-wheel"]
     fetched = FETCH.format(data=data) if source.archives or source.parts else ""
     chosen = [(chapter, recipe_for(chapter, recipe)) for chapter in choose(chapters(), only)]
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
@@ -197,9 +197,6 @@ def _wheel(folder: Path, user: str) -> Path:
     metadata = {"title": "srkit wheel", "id": f"{user}/srkit-wheel", "licenses": [{"name": "other"}]}
     write_text(folder / "dataset-metadata.json", json.dumps(metadata, indent=2) + "\n")
     for record in home().glob("figures/*/study.json"):  # the real results that notebooks show; see course.studies
-        for path in record.parent.rglob("*.*"):
-            if path.suffix in (".json", ".csv", ".png"):
-                copy = folder / path.relative_to(home())
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+        print_only = shutil.ignore_patterns("*.pdf", "*.tex")
+        shutil.copytree(record.parent, folder / record.parent.relative_to(home()), ignore=print_only)
     return folder

@@ -28,8 +28,12 @@ def recipe_for(chapter: "Chapter", recipe: str) -> str:
 
 
 def environment(profile: str, seed: int) -> str:
-    """One line for the top of a notebook: device, versions, profile, seed. From here on figures have srkit's style."""
+    """One line for the top of a notebook: device, versions, profile, seed.
+
+    From here on figures have srkit's style, and a warning is a sentence of the output, without file and line.
+    """
     import platform
+    import warnings
 
     import torch
 
@@ -37,7 +41,13 @@ def environment(profile: str, seed: int) -> str:
     from srkit.device import find_device
     from srkit.figures import use_style
 
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        print(f"Note: {message}") if category is UserWarning else usual(message, category, *where, **more)
+
     use_style()
+    warnings.showwarning = show
     there = find_device()
     device = f"CPU, threads: {torch.get_num_threads()}" if there.kind == "cpu" else there.title
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, srkit {__version__}"
@@ -109,14 +119,14 @@ def choose(everything: list[Chapter], only: str | None) -> list[Chapter]:
     """The chapters that `only` asks for: numbers or names between commas ("03,05", "losses"); None is all of them."""
     if not only:
         return everything
-    chosen = set()
-    for word in filter(None, (part.strip() for part in only.split(","))):
-        found = [c for c in everything if word.removesuffix(".ipynb") in (c.number, c.name, c.name.partition("_")[2])]
-        if not found:
-            names = ", ".join(c.name for c in everything)
-            raise SrkitError(f"There is no notebook {word!r}: choose from {names}.")
-        chosen.update(found_one.name for found_one in found)
-    return [chapter for chapter in everything if chapter.name in chosen]
+    words = [word.removesuffix(".ipynb") for part in only.split(",") if (word := part.strip())]
+    if not words:
+        raise SrkitError(f"--only {only!r} names no notebook: write it as --only 03,05, or leave it out.")
+    names = {chapter.name: {chapter.name, *chapter.name.split("_", 1)} for chapter in everything}
+    for word in words:
+        if not any(word in each for each in names.values()):
+            raise SrkitError(f"There is no notebook {word!r}: choose from {', '.join(names)}.")
+    return [chapter for chapter in everything if names[chapter.name].intersection(words)]
 
 
 def check_parameters(chapter: Chapter, given: dict[str, object]) -> None:

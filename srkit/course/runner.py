@@ -89,6 +89,8 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
     import nbclient.exceptions
     import papermill
 
+    from srkit.stopping import stop_asked  # slow to import, and not needed to grade
+
     promised = chapter.files(drawn)
     before = {path: _stamp(path) for path in promised}
     kernels, now = [], {}
@@ -100,7 +102,7 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
 
     start = time.monotonic()
     try:
-        with _peak_memory(kernels) as peak, _interrupts(kernels) as stop:
+        with _peak_memory(kernels) as peak, stop_asked(lambda: _interrupt(kernels)) as stop:
             papermill.execute_notebook(
                 plain_path(chapter.path),
                 plain_path(copy),
@@ -174,25 +176,10 @@ def own_kernel(started: list) -> type:
     return OwnKernel
 
 
-@contextmanager
-def _interrupts(kernels: list) -> Iterator[threading.Event]:
-    """Hand the first Ctrl-C to the kernel, whose cell can then tidy up; the second is an ordinary one."""
-    stop = threading.Event()
-
-    def hand_on(number: int, frame: object) -> None:
-        signal.signal(number, before)
-        stop.set()
-        for pid in _pids(kernels):
-            os.kill(pid, signal.SIGINT)
-
-    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGINT, hand_on)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _interrupt(kernels: list) -> None:
+    """Hand a stop on to the kernel, whose cell can then tidy up; on Windows Ctrl-C is sent to it as well."""
+    for pid in _pids(kernels) if os.name == "posix" else ():
+        os.kill(pid, signal.SIGINT)
 
 
 @contextmanager

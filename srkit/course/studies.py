@@ -17,13 +17,17 @@ from srkit.study.record import Record, read_record
 from srkit.study.tables import last_phases, made
 from srkit.tables import p_as_text
 
-MISSING = "The study {0} is not here: srkit study run studies/{0}.toml makes it, in hours."
 
+def _find_record(name: str, group: str = "") -> Record | None:
+    """The record of a study, with a group where one is asked for: of the project, or attached to a hosted notebook.
 
-def find_record(name: str) -> Record | None:
-    """The record of a study: of the project, or attached to a hosted notebook; None where there is none."""
-    folders = [home() / "figures" / name, *sorted(inputs().glob(f"**/figures/{name}"))]
-    return next((read_record(folder) for folder in folders if (folder / "study.json").exists()), None)
+    Where there is none, how it is made is said, and the answer is None.
+    """
+    for folder in (home() / "figures" / name, *sorted(inputs().glob(f"**/figures/{name}"))):
+        if (folder / "study.json").exists() and (not group or group in groups(read_record(folder))):
+            return read_record(folder)
+    print(f"The study {name} is not here: srkit study run studies/{name}.toml makes it, in hours.")
+    return None
 
 
 def show_group(group: str, study: str = "choices", curves: bool = False) -> Styler | None:
@@ -32,25 +36,25 @@ def show_group(group: str, study: str = "choices", curves: bool = False) -> Styl
     Both are results of real trainings: a line below the figure says of which. Where the record is not at hand, it says
     how it is made, and the answer is None. curves: draw how each got there in place of the crop.
     """
-    record = find_record(study)
-    systems = groups(record).get(group) if record else None
-    if not systems:
-        print(MISSING.format(study))
+    record = _find_record(study, group)
+    if not record:
         return None
+    systems = groups(record)[group]
     if curves:
         _, _, text = draw_curves(record, systems)
     else:
         place = max(record.study["crops"], key=lambda place: _spread(record, systems, place["picture"]))
         _, _, text = draw_crops(record, systems, place)
     print(text, made(record, systems))
-    return gains(record, systems).style.hide()
+    table = gains(record, systems)
+    wide = {"min-width": "12em", "text-align": "left"}  # on a phone the table scrolls, and its words stand together
+    return table.style.hide().set_properties(subset=[name for name in table if name.startswith("what")], **wide)
 
 
 def show_pages(study: str = "systems") -> None:
     """Display the page of each system of a study that has one, folded, with its history and its first crop."""
-    record = find_record(study)
+    record = _find_record(study)
     if not record:
-        print(MISSING.format(study))
         return
     first = record.study["crops"][0]["folder"]
     for system in alone(record):
@@ -69,9 +73,8 @@ def picture_scores(systems: list[str], test: str = "BSD100", study: str = "syste
 
     A method is a system's last phase and a seed. None, and how it is made is said, where the record is not at hand.
     """
-    record = find_record(study)
+    record = _find_record(study)
     if not record:
-        print(MISSING.format(study))
         return None
     rows = record.common()
     tasks = rows[rows["system"].isin(systems)]["task"].unique()

@@ -1,10 +1,11 @@
 """A report on a folder of pictures before anything is trained on it: what is in it, and what does not belong."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from srkit.data.levels import likely_white, read_levels
 from srkit.data.pairs import listed
@@ -33,7 +34,7 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
             continue
         sizes.append((min(image.shape[:2]), max(image.shape[:2])))
         dark |= {path: largest} if largest else {}
-        grey += [path] * bool((np.ptp(image, axis=2) == 0).all())
+        grey += [path] if (np.ptp(image, axis=2) == 0).all() else []
         quality[path], hashes[path] = jpeg_quality(path), fingerprint(image)
     if not hashes:
         raise SrkitError(f"{data} holds no picture that opens: name another folder.")
@@ -51,7 +52,8 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
         rows += [("look: nearly black", f"{len(dark)} of 16 bits: {listed(dark)}; white is likely {white} there")]
     if known:
         rows += [("JPEG quality", f"{known[0]} to {known[-1]}, median {known[len(known) // 2]}, of {len(known)} files")]
-    rows += [(f"look: JPEG below {BLOCKS}", f"{len(low)}: {listed(low)}; their blocks are learnt too")] * bool(low)
+    if low:
+        rows += [(f"look: JPEG below {BLOCKS}", f"{len(low)}: {listed(low)}; their blocks are learnt too")]
     rows += _shared("near-duplicates", twins)
     if len(hashes) > 1 and not (str(data) in NAMED and NAMED[str(data)].use == "test"):
         try:
@@ -109,14 +111,12 @@ def jpeg_quality(path: Path) -> int | None:
     The inverse of the IJG's scaling: a factor of (200 - 2 q) % above quality 50, 5000 / q % below.
     Below 20 the table is clipped, and the answer a little high.
     """
-    with Image.open(path) as picture:
-        tables = getattr(picture, "quantization", None)
-    if not tables:
-        return None
-    percent = 100 * sum(tables[0]) / IJG_LUMA
-    return round(min(100, 100 - percent / 2 if percent <= 100 else 5000 / percent))
+    with suppress(UnidentifiedImageError), Image.open(path, formats=["JPEG"]) as picture:
+        percent = 100 * sum(picture.quantization[0]) / IJG_LUMA
+        return round(min(100, 100 - percent / 2 if percent <= 100 else 5000 / percent))
+    return None
 
 
 def _shared(what: str, twins: list[tuple[Path, Path]]) -> list[tuple[str, str]]:
     rows = [(f"look: {what}", f"{a.name} is {b.name}") for a, b in twins[:10]] or [(what, "none")]
-    return rows + [(f"look: {what}", f"and {len(twins) - 10} more")] * (len(twins) > 10)
+    return rows + ([(f"look: {what}", f"and {len(twins) - 10} more")] if len(twins) > 10 else [])

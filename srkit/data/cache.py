@@ -33,7 +33,7 @@ def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
                 for number, picture in pictures:
                     file.write(np.ascontiguousarray(picture))
                     shapes.append((number, *picture.shape[:2]))
-                    bar.update(number + 1 - bar.done)
+                    bar.update(number + 1 - bar.n)
         index.write_text(json.dumps(shapes))
 
 

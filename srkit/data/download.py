@@ -94,7 +94,7 @@ def download(archive: Archive, folder: Path) -> Path:
             problems[host] = "another file than expected, by its MD5"
         except (OSError, HTTPException) as error:
             problems[host] = str(getattr(error, "reason", error)) or type(error).__name__
-            urls += [url] * (urls.count(url) < 2)  # once more, from where it was cut
+            urls += [url] if urls.count(url) < 2 else []  # once more, from where it was cut
     said = "; ".join(f"{host}: {problem}" for host, problem in problems.items())
     raise SrkitError(f"{archive.name} did not come ({said}): try later, or put the file into {folder} yourself.")
 
@@ -123,7 +123,7 @@ def _get(url: str, output: str, _: object, part: Path, archive: Archive) -> None
             while chunk := answer.read1(1 << 20):
                 file.write(chunk)
                 have, came = have + len(chunk), came + len(chunk)
-                bar.update(have // mega - bar.done)
+                bar.update(have // mega - bar.n)
                 if time.monotonic() - since > PATIENCE:
                     if came < SLOWEST:
                         raise TimeoutError(f"only {came} bytes came in {PATIENCE:g} s")

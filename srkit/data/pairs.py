@@ -7,12 +7,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from PIL.ExifTags import Base
 
 from srkit.data.levels import read_levels
 from srkit.files import SrkitError
-from srkit.images import read_image
+from srkit.images import header, orientation
 
 # A folder says what it holds: DIV2K_train_HR, LR_bicubic, hr, high_res, high, GTmod12, lq ...
 LR_FOLDER = re.compile(r"(?<![a-z])(lr|lq|low[-_ ]?res|low(?![a-z]))", re.I)
@@ -137,14 +135,9 @@ def scales(hr: Path, lr: Path) -> list[int]:
 
 def size(path: Path) -> tuple[int, int] | None:
     """Width and height of a picture that is turned upright, by its header; None where it does not open."""
-    try:
-        with Image.open(path) as picture:
-            turned = Image.Image.getexif(picture).get(Base.Orientation, 1) >= 5
-            return picture.size[::-1] if turned else picture.size
-    except Exception:  # damaged data raise nearly anything; whether the pixels are sound is seen by decoding them
-        with suppress(SrkitError):
-            return read_image(path).shape[1::-1]
-        return None
+    with suppress(SrkitError), header(path) as picture:
+        return picture.size[::-1] if orientation(picture) >= 5 else picture.size
+    return None
 
 
 def listed(paths: Iterable[Path | str]) -> str:

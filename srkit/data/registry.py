@@ -29,7 +29,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class Named:
-    """A data set. pictures: how many it holds. parts: sets that belong to it, fetched and used with it."""
+    """A data set. pictures: how many it holds. parts: sets that belong to it, fetched and used with it.
+
+    directed: whether one fixed blur or shift made all its LR pictures, so that training must not turn them.
+    """
 
     name: str
     about: str
@@ -40,6 +43,7 @@ class Named:
     archives: tuple[Archive, ...] = ()
     parts: tuple[str, ...] = ()
     kaggle: str = ""
+    directed: bool = False
 
 
 def _read() -> dict[str, Named]:

@@ -32,7 +32,8 @@ class Photographs:
     """Files to train on and files to validate on, never both. The fingerprint changes when any of them does.
 
     lr: of given pairs, the LR file of each HR one; empty where LR is to be made. white: the value that is white in
-    16-bit files; None for 65535.
+    16-bit files; None for 65535. directed: whether one fixed blur or shift made the LR files, as in
+    DIV2K's track unknown.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Photographs:
     fingerprint: str
     lr: dict[Path, Path] = field(default_factory=dict)
     white: int | None = None
+    directed: bool = False
 
 
 def find_photographs(
@@ -96,7 +98,8 @@ def find_photographs(
         train = [path for path in files if path not in set(validating)]
     if white is not None and not 0 < white <= 65535:
         raise SrkitError(f"a white level of {white} is none of 16 bits: give 1023, 4095 or another up to 65535.")
-    return _photographs(_name(names), train, validating, lr, white)
+    directed = any(NAMED[str(name)].directed for name in names if str(name) in NAMED)
+    return _photographs(_name(names), train, validating, lr, white, directed)
 
 
 def find_images(
@@ -215,7 +218,7 @@ def _say_left_out(what: str, paths: Iterable[Path]) -> None:
 
 
 def _photographs(
-    name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path], white: int | None
+    name: str, train: list[Path], valid: list[Path], lr: dict[Path, Path], white: int | None, directed: bool
 ) -> Photographs:
     """Both sides without the files that repeat another or cannot be read, and the fingerprint of what is left."""
     digests, first = {}, {}
@@ -235,6 +238,6 @@ def _photographs(
     lr = {path: lr[path] for path in (*train, *valid)} if lr else {}
     whole = [[(path.name, digests[path]) for path in side] for side in (train, valid)]
     whole.append([(path.name, digest(path)) for path in lr.values()])
-    whole += [white] * (white is not None)
+    whole += [] if white is None else [white]
     fingerprint = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
-    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white)
+    return Photographs(name, tuple(train), tuple(valid), fingerprint, lr, white, directed)

@@ -19,8 +19,9 @@
 them), min_side; against (the system that others are compared with; a variant is compared with its base); crops (test
 pictures that figures show, SET/FILE); threads of a worker; and what `srkit.training.train` takes, such as precision.
 [[system]] takes name, scale, degradation or several degradations, and with [[variant]] seeds, profile, set, drop
-(phases or losses to leave out), group (systems to be drawn together) and about. `srkit.study.variants.vary` says what
-can be set. Folders are told from the file's own place. Names of systems and variants name folders.
+(phases or losses to leave out), group (systems to be drawn together), about, and found (what its training showed, for
+its page). `srkit.study.variants.vary` says what can be set. Folders are told from the file's own place. Names of
+systems and variants name folders.
 """
 
 from typing import Any

@@ -22,8 +22,9 @@ def study(
     one: optional(str, "RUN", hidden=True) = None,  # what a worker process is started for
 ) -> int:
     """All runs of an experiment, its tables and figures; how far it is; its figures anew."""
-    from srkit.study.report import redraw
-    from srkit.study.work import submit_study, work_on
+    from srkit.study.reader import read_study
+    from srkit.study.report import redraw, report
+    from srkit.study.work import run_study, submit_study, work_on
 
     if one:
         return work_on(file, one, runs, device)
@@ -37,17 +38,6 @@ def study(
         names = ", ".join(job.job_id for job in jobs)
         print(f"{len(jobs)} jobs: {names}; srkit study status {file} tells how it goes.")
         return 0
-    return _run(file, workers, part, device, runs, figures)
-
-
-def _run(
-    file: Path, workers: int | None, part: str, device: str | None, runs: Path | None, figures: Path | None
-) -> int:
-    """Do what is missing, draw what is there, name what failed."""
-    from srkit.study.reader import read_study
-    from srkit.study.report import report
-    from srkit.study.work import run_study
-
     share = re.fullmatch(r"(\d+)/(\d+)", part)
     if not share:
         raise SrkitError(f"--part {part} is not understood: write K/N, as 1/3.")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
+from srkit.data.pairs import size
 from srkit.data.registry import NAMED
 from srkit.data.sources import Photographs, all_photographs, find_images, find_photographs
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.profiles import Profile, fit
 from srkit.recipes import Recipe
 from srkit.records import describe
@@ -66,6 +66,7 @@ class Entry:
     drop: tuple[str, ...] = ()
     base: str | None = None
     group: str = ""
+    found: str = ""
 
     @cached_property
     def built(self) -> tuple[Recipe, Profile]:
@@ -128,7 +129,7 @@ class Study:
 
     def place(self, name: str) -> str | Path:
         """A set's name as it is, and a folder as the file means it."""
-        return name if name == "starter" or name in NAMED else (self.file.parent / Path(name).expanduser()).resolve()
+        return name if name == "starter" or name in NAMED else (self.file.parent / expanded(name)).resolve()
 
     @property
     def places(self) -> list[str | Path]:
@@ -147,13 +148,10 @@ class Study:
         """The photographs to train and validate on, as `train` takes them. SrkitError where they are not there."""
         if len(self.places) == 1 and not (self.without or self.valid or self.min_side):
             return self.places[0]
-        small = [path for path in all_photographs(self.places) if self._too_small(path)] if self.min_side else []
+        paths = all_photographs(self.places) if self.min_side else []
+        small = [path for path in paths if min(size(path) or (0,)) < self.min_side]
         chosen = {"without": [*self.without, *small], "valid": self.valid, "white": self.options.get("white")}
         return replace(find_photographs(self.places, **chosen), name=self.data_name)
-
-    def _too_small(self, path: Path) -> bool:
-        with Image.open(path) as picture:
-            return min(picture.size) < self.min_side
 
     def check_data(self) -> None:
         """Raise SrkitError, before anything runs, where photographs or test pictures are not there."""
@@ -164,10 +162,7 @@ class Study:
 
 
 def train_one(
-    planned: Planned,
-    runs_folder: Path | str,
-    device: str | None = None,
-    max_minutes: float | None = None,
+    planned: Planned, runs_folder: Path | str, device: str | None = None, max_minutes: float | None = None
 ) -> Run:
     """Train one run of a study below `runs_folder`, or go on with it; returns at once where it is done.
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.profiles import PROFILES, Profile, find_profile
 from srkit.recipes import Recipe, find_named, find_recipe
 from srkit.steps import PRECISIONS
@@ -21,7 +21,7 @@ OPTIONS = {name: inspect.signature(train).parameters[name].annotation for name i
 STUDY = {each.name: each.type for each in fields(Study) if each.name not in ("file", "entries", "options")}
 STUDY |= {"profile": str, "seeds": tuple[int, ...], "valid": str | tuple[str, ...]} | OPTIONS
 ENTRY = {"name": str, "about": str, "group": str, "seeds": tuple[int, ...], "drop": tuple[str, ...]}
-ENTRY |= {"profile": dict, "set": dict}
+ENTRY |= {"profile": dict, "set": dict, "found": str}
 SYSTEM = ENTRY | {"recipe": str, "scale": int, "degradation": str | dict, "degradations": tuple[str, ...]}
 VARIANT = ENTRY | {"base": str}
 
@@ -130,6 +130,7 @@ class _Reader:
             changes={**entry.changes, **changes},
             drop=(*entry.drop, *table.get("drop", ())),
             group=table.get("group", entry.group),
+            found=table.get("found", ""),
         )
         if not entry.seeds:
             raise SrkitError(f"{entry.name} has no seeds: write seeds = [0] below [study].")
@@ -146,11 +147,11 @@ class _Reader:
     def _recipe(self, text: str) -> Recipe:
         """A built-in recipe by name, or one of a Python file that is told from the study: "my_recipes.py:NAME"."""
         file, colon, name = text.rpartition(":")
-        return find_recipe(f"{self.file.parent / Path(file).expanduser()}:{name}" if colon else text)
+        return find_recipe(f"{self.file.parent / expanded(file)}:{name}" if colon else text)
 
     def _listed(self, name: str) -> tuple[str, ...]:
         """The photographs that a text file lists, one a line; a line that begins with # is none."""
-        lines = [line.strip() for line in _text(self.file.parent / Path(name).expanduser(), "a list").splitlines()]
+        lines = [line.strip() for line in _text(self.file.parent / expanded(name), "a list").splitlines()]
         found = tuple(line for line in lines if line and not line.startswith("#"))
         if not found:
             raise SrkitError(f"valid = {name!r} lists no photograph: write one a line, or leave valid out.")

@@ -8,7 +8,7 @@ crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
@@ -21,7 +21,7 @@ from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
 from srkit.figures import busiest
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, write_text
 from srkit.generator import count_parameters
 from srkit.images import crop_at, crop_to_multiple, read_image, write_image
 from srkit.metrics import lpips_judge
@@ -87,46 +87,44 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     if not study.tests:
         raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
     done = {planned.folder: planned for planned in study.runs() if finished(planned, runs)}
-    done = [planned for planned in done.values() if _first_phase_from(Run(runs / planned.folder)) in {None, *done}]
+    firsts = {name: Run(runs / name).config.get("first_phase_from") for name in done}  # who trained it, if another did
+    done = [planned for name, planned in done.items() if firsts[name] in {None, *done}]
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
     order = {entry.name: place for place, entry in enumerate(study.entries)}
     done.sort(key=lambda planned: (order[planned.system], planned.seed))
-    records, histories = [], []
-    for planned in done:
-        run = Run(runs / planned.folder)
+    records, trained = [], [Run(runs / planned.folder) for planned in done]
+    for planned, run in zip(done, trained, strict=True):
         phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
         weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
         more = {"loss_weights": weights, "threads": study.threads}
         records.append(described(run, planned.system, planned.recipe.degradation) | more)
-        histories.append(thinned(run.history()).assign(system=planned.system, seed=planned.seed))
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
+    said["found"] = {entry.name: entry.found for entry in study.entries}
     said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
     said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
-    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+    return write_record(folder, said, scores, trained)
 
 
 def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
-    """What a record says of a run. SrkitError for a smoke run."""
+    """What a record says of a run."""
     config = run.config
-    if config["profile"] == "smoke":
-        raise SrkitError(f"{run.folder} is a smoke run, whose numbers mean nothing: train it under another profile.")
     record = {name: config[name] for name in KEPT if name in config} | {"system": system}
     record |= {"folder": run.folder.resolve().name, "task": task(run.scale, degradation)}
     record |= {"health": config.get("health", []), "first_phase_from": config.get("first_phase_from")}
     return record | {"parameters": count_parameters(run.generator())}
 
 
-def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, histories: pd.DataFrame) -> Record:
-    """Write study.json, scores.csv and histories.csv."""
-    for name, table in (("scores", scores), ("histories", histories)):
-        with replacing(folder / f"{name}.csv") as beside:
-            table.to_csv(beside, index=False, float_format="%.5g")
-    with replacing(folder / "study.json") as beside:
-        beside.write_text(json.dumps(said, indent=1) + "\n")
+def write_record(folder: Path, said: dict[str, Any], scores: pd.DataFrame, trained: Sequence[Run]) -> Record:
+    """Write study.json, scores.csv, and histories.csv of the runs that `said` tells of, in its order."""
+    told = zip(said["runs"], trained, strict=True)
+    histories = [thinned(run.history()).assign(system=each["system"], seed=each["seed"]) for each, run in told]
+    for name, table in (("scores", scores), ("histories", pd.concat(histories, ignore_index=True))):
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
+    write_text(folder / "study.json", json.dumps(said, indent=1) + "\n")
     return read_record(folder)
 
 
@@ -139,15 +137,10 @@ def thinned(history: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept).drop_duplicates("step").sort_values("step")
 
 
-def _first_phase_from(run: Run) -> str | None:
-    """The run that has trained and scored this one's first phase, where it is another."""
-    return run.config.get("first_phase_from")
-
-
 def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     for planned in done:
         run = source = Run(runs / planned.folder)
-        while source.done and (other := _first_phase_from(source)):
+        while source.done and (other := source.config.get("first_phase_from")):
             source = Run(runs / other)
         first, rest = run.phases[:1], run.phases[1:]
         for protocol, degradation in protocols(planned.recipe.degradation).items():
@@ -183,7 +176,7 @@ def _crops(
     common = common.assign(ours=common["system"] != "bicubic")
     means = common.pivot_table("psnr_y", ["task", "set", "image"], "ours")
     least = "/".join((means[True] - means[False]).groupby(["set", "image"]).mean().idxmin())
-    for name, path in shown_pictures(study, least).items():
+    for name, path in _shown_pictures(study, least).items():
         yield write_crops(folder, name, path, firsts) | ({"rank": "least"} if name == least else {})
 
 
@@ -208,7 +201,7 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
     return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
 
 
-def shown_pictures(study: Study, *more: str) -> dict[str, Path]:
+def _shown_pictures(study: Study, *more: str) -> dict[str, Path]:
     """The test pictures that figures show, by SET/FILE: those of the study, or the first of each set; and `more`."""
     sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
     files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}

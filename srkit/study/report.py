@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from filelock import FileLock
-
+from srkit.files import locked
 from srkit.paths import home
 from srkit.study.figures import draw_study
 from srkit.study.page import write_pages
@@ -21,8 +20,7 @@ def report(file: Path | str, runs: Path | str | None = None, figures: Path | str
     """
     study = read_study(file)
     runs = runs_of(study, runs)
-    runs.mkdir(parents=True, exist_ok=True)
-    with FileLock(runs / "report.lock"):
+    with locked(runs / "report"):
         return _write(collect(study, runs, figures_of(study, figures)))
 
 

@@ -23,7 +23,11 @@ def protocols(own: object) -> dict[str, object]:
 
 
 def task(scale: int, degradation: object) -> str:
-    """A scale and a degradation in words: "x4, bicubic"; one without a name by its kind and a digest of all it says."""
+    """A scale and a degradation in words; one without a name by its kind and a digest of all it says.
+
+    >>> task(4, BICUBIC)
+    'x4, bicubic'
+    """
     named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
     digest = hashlib.sha256(repr(degradation).encode()).hexdigest()[:6]
     return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
@@ -44,7 +48,7 @@ def score_one(planned: Planned, runs_folder: Path | str, device: str | None = No
     if is_scored(planned, run):
         return
     lpips = lpips_judge(device or "cpu")
-    networks = {phase: run.generator(phase).to(device or "cpu") for phase in own_phases(run)}
+    networks = {phase: run.generator(phase).to(device or "cpu") for phase in _own_phases(run)}
     for protocol, degradation in protocols(planned.recipe.degradation).items():
         how = {} if protocol == COMMON else {"degradation": degradation}
         for test in planned.study.tests:
@@ -54,7 +58,7 @@ def score_one(planned: Planned, runs_folder: Path | str, device: str | None = No
             evaluate(networks, pictures, run.scale, set_name=name, lpips=lpips, csv=path, **how)
 
 
-def own_phases(run: Run) -> list[str]:
+def _own_phases(run: Run) -> list[str]:
     """The phases that this run trained itself."""
     return run.phases[1:] if "first_phase_from" in run.config else run.phases
 
@@ -65,7 +69,7 @@ def is_scored(planned: Planned, run: Run) -> bool:
     Of a set that is not at hand, any scores will do.
     """
     places = {set_name(planned.study, test): planned.study.place(test) for test in planned.study.tests}
-    wanted = {(name, phase): _pictures(place) for name, place in places.items() for phase in own_phases(run)}
+    wanted = {(name, phase): _pictures(place) for name, place in places.items() for phase in _own_phases(run)}
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
     for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from srkit.files import replacing
+from srkit.files import write_text
 from srkit.study.record import SCORES, Record
 from srkit.tables import SHOWN, as_latex, as_markdown, holm_corrected, p_as_text, paired_tests, protocol, scores_as_text
 
-KEYS = ("set", "task", "system")
+KEYS = ["set", "task", "system"]
 
 
 def last_phases(rows: pd.DataFrame) -> pd.DataFrame:
@@ -24,10 +24,9 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 
     The deviation is the sample's, with seeds - 1 in its denominator (Bessel); of one seed there is none, NaN.
     """
-    keys = [*KEYS]
-    by_seed = rows.groupby([*keys, "seed"], sort=False)[SCORES].mean().groupby(keys, sort=False)
+    by_seed = rows.groupby([*KEYS, "seed"], sort=False)[SCORES].mean().groupby(KEYS, sort=False)
     table = by_seed.mean().join(by_seed.std(ddof=1).add_suffix("_std"))
-    images = rows.groupby(keys, sort=False)["image"].nunique()
+    images = rows.groupby(KEYS, sort=False)["image"].nunique()
     return table.assign(seeds=by_seed.size(), images=images).reset_index()
 
 
@@ -41,14 +40,12 @@ def compared(rows: pd.DataFrame, table: pd.DataFrame, against: dict[str, str]) -
     others, columns = {}, list(table)
     pairs = [(system, rival) for system, rival in against.items() if {system, rival} <= {*rows["system"]}]
     for score in ("psnr_y", "lpips"):
-        tests = [
-            paired_tests(_of_shared_seeds(rows, *pair), dict([pair]), score, holm=False, keys=KEYS) for pair in pairs
-        ]
-        tests = pd.concat(tests or [paired_tests(rows[:0], {}, score, holm=False, keys=KEYS)]).set_index([*KEYS])
-        tests["p"] = tests.groupby(level=[*KEYS[:2]])["p"].transform(holm_corrected)
+        tests = [paired_tests(_of_shared_seeds(rows, *pair), dict([pair]), score, KEYS) for pair in pairs]
+        tests = pd.concat(tests or [paired_tests(rows[:0], {}, score, KEYS)]).set_index(KEYS)
+        tests["p"] = tests.groupby(level=KEYS[:2])["p"].transform(holm_corrected)
         others |= {at: against[at[2]] for at in tests.index}
-        table = table.join(tests.drop(columns="images").add_prefix(f"{score}_"), on=[*KEYS])
-    rivals = [others.get(at, "–") for at in table[[*KEYS]].itertuples(index=False, name=None)]
+        table = table.join(tests.drop(columns=["images", "p_holm"]).add_prefix(f"{score}_"), on=KEYS)
+    rivals = [others.get(at, "–") for at in table[KEYS].itertuples(index=False, name=None)]
     table.insert(len(columns), "against", rivals)
     return table
 
@@ -71,16 +68,20 @@ def common_table(record: Record) -> pd.DataFrame:
 @lru_cache(4)
 def own_table(record: Record) -> pd.DataFrame:
     """Every system on the task that it was trained for, compared with bicubic on the same."""
-    own = [last_phases(record.own(name)) for name in record.systems]
-    tasks = {record.run(name)["task"] for name in record.systems}
-    bicubic = record.scores[(record.scores["system"] == "bicubic") & record.scores["task"].isin(tasks)]
-    rows = _in_order(record, pd.concat([bicubic, *own]))
+    rows = own_rows(record)
     return compared(rows, means(rows), dict.fromkeys(record.systems, "bicubic"))
+
+
+def own_rows(record: Record) -> pd.DataFrame:
+    """The scores of each system's last phase on the task that it was trained for, and bicubic's on the same."""
+    rows, tasks = record.scores, {name: record.run(name)["task"] for name in record.systems}
+    bicubic = (rows["system"] == "bicubic") & rows["task"].isin(tasks.values())
+    return _in_order(record, last_phases(rows[(rows["task"] == rows["system"].map(tasks)) | bicubic]))
 
 
 def overview(record: Record) -> pd.DataFrame:
     """Task, system, seeds, and for each test set "PSNR-Y / SSIM-Y / LPIPS", as text: the last phases at a glance."""
-    table = pd.concat([common_table(record), own_table(record)]).drop_duplicates([*KEYS])
+    table = pd.concat([common_table(record), own_table(record)]).drop_duplicates(KEYS)
     table["text"] = [
         f"{row.psnr_y:.2f}" + (f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 else "")
         + f" / {row.ssim_y:.3f}" + (f" / {row.lpips:.3f}" if row.lpips == row.lpips else "")
@@ -98,7 +99,7 @@ def overview(record: Record) -> pd.DataFrame:
     return wide[["task", "system", "seeds", *record.study["tests"]]].rename_axis(columns=None)
 
 
-def runs_table(record: Record) -> pd.DataFrame:
+def _runs_table(record: Record) -> pd.DataFrame:
     """A line a run: what it was trained on and for how long. hours: of this run, without a first phase it was given."""
     lines = []
     for run in record.study["runs"]:
@@ -163,7 +164,7 @@ def caption(record: Record, table: pd.DataFrame) -> str:
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table as text: rounded to what its title says, the best and second of each set and task marked."""
-    shown = table[[*KEYS]].assign(seeds=table["seeds"].astype(str).where(table["system"] != "bicubic", "–"))
+    shown = table[KEYS].assign(seeds=table["seeds"].astype(str).where(table["system"] != "bicubic", "–"))
     shown = shown.join(scores_as_text(table, SCORES, KEYS[:2]))
     if table["psnr_y_p"].notna().any():
         shown["against"] = table["against"]
@@ -187,7 +188,7 @@ def write_tables(record: Record) -> list[Path]:
     short = overview(record)
     words = f"PSNR-Y / SSIM-Y / LPIPS after the last phase. {caption(record, short)}"
     paths += _write(record.folder / "overview", short, f"{as_markdown(short)}\n{words}\n")
-    table = runs_table(record)
+    table = _runs_table(record)
     text = table.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
     for name in [name for name in table if name.endswith("_steps")]:
         text[name] = ["–" if np.isnan(cell) else f"{cell:,.0f}" for cell in table[name]]
@@ -207,6 +208,5 @@ def _write(path: Path, table: pd.DataFrame, markdown: str, latex: str | None = N
     texts |= {".tex": latex} if latex else {}
     for kind, text in texts.items():
         paths.append(path.with_name(path.name + kind))
-        with replacing(paths[-1]) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_text(paths[-1], text)
     return paths

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, needed, write_text
 from srkit.paths import home
 from srkit.runs import Run
 from srkit.stopping import stop_asked
@@ -44,16 +44,16 @@ def run_study(
     folder = runs_of(study, runs)
     todo = mine = share(study.runs(), part)
     workers = workers or torch.cuda.device_count() or max(1, (os.cpu_count() or 1) // study.threads)
-    active: dict[str, tuple[subprocess.Popen, Planned]] = {}
+    active: dict[str, tuple[subprocess.Popen, Planned, int]] = {}  # and the worker's number
     failed: dict[str, str] = {}
     with stop_asked() as stop:
         while (todo or active) and not stop.is_set():
             todo = [each for each in todo if not finished(each, folder) and each.folder not in failed]
             for planned in startable(todo, mine, active, folder)[: workers - len(active)]:
-                slot = next(n for n in range(workers) if n not in [process.slot for process, _ in active.values()])
-                active[planned.folder] = _start(planned, folder, device, slot), planned
+                slot = min(set(range(workers)).difference(taken for *_, taken in active.values()))
+                active[planned.folder] = _start(planned, folder, device, slot), planned, slot
             time.sleep(0.5)
-            for name, (process, planned) in list(active.items()):
+            for name, (process, planned, _) in list(active.items()):
                 if process.poll() is not None:
                     del active[name]
                     if process.returncode == BUSY:
@@ -61,9 +61,9 @@ def run_study(
                     if process.returncode or not finished(planned, folder):
                         failed[name] = _reason(process.returncode, planned, folder)
                     print(f"{name}: {f'failed: {failed[name]}' if name in failed else 'done'}", flush=True)
-        for process, _ in active.values():
+        for process, *_ in active.values():
             process.send_signal(signal.SIGTERM)
-        for process, _ in active.values():
+        for process, *_ in active.values():
             process.wait()
         if stop.is_set():
             raise KeyboardInterrupt("stopped, and nothing is lost: the same command goes on.")
@@ -79,10 +79,7 @@ def submit_study(
     most eight. A job that is put off or runs out of its time goes on when it is queued again. cluster: "local" runs the
     array on this machine.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise SrkitError('submitit is not installed: pip install "srkit[cluster]", or submitit alone.') from None
+    submitit = needed("submitit", 'pip install "srkit[cluster]", or submitit alone')
     study = read_study(file)
     study.check_data()
     folder = runs_of(study, runs)
@@ -133,7 +130,7 @@ def share(runs: list[Planned], part: tuple[int, int] | None) -> list[Planned]:
 
 def startable(todo: list[Planned], mine: list[Planned], active: Mapping[str, Any], folder: Path) -> list[Planned]:
     """What of `todo` may begin: nobody is at it, and its first phase is done, or nobody is at that either."""
-    claimed = {planned.folder for planned in todo if planned.folder in active or is_claimed(planned, folder)}
+    claimed = {planned.folder for planned in todo if planned.folder in active or _is_claimed(planned, folder)}
     ready = {planned.first_phase for planned in mine if planned.first_weights(folder).exists()}
     begun = {planned.first_phase for planned in todo if planned.folder in claimed} - ready
     found = []
@@ -158,7 +155,7 @@ def claim(planned: Planned, folder: Path) -> Iterator[None]:
         yield
 
 
-def is_claimed(planned: Planned, folder: Path) -> bool:
+def _is_claimed(planned: Planned, folder: Path) -> bool:
     try:
         with claim(planned, folder):
             return False
@@ -199,12 +196,11 @@ def _start(planned: Planned, folder: Path, device: str | None, slot: int) -> sub
     gpus = torch.cuda.device_count()
     if device:
         command += ["--device", device]
-    elif gpus:
-        environment.setdefault("CUDA_VISIBLE_DEVICES", str(slot % gpus))
+    elif gpus:  # one of those that may be used: all, or those that SLURM or the user has named
+        named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        environment["CUDA_VISIBLE_DEVICES"] = (named if named[0] else [str(n) for n in range(gpus)])[slot % gpus]
     with log.open("a") as out:  # a session of its own: Ctrl-C is the parent's to pass on, once
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
-    process.slot = slot
-    return process
+        return subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
 
 
 def _log(planned: Planned, folder: Path) -> Path:
@@ -219,8 +215,7 @@ def _reason(status: int, planned: Planned, folder: Path) -> str:
     if status < 0:
         reason = f"ended by {signal.Signals(-status).name}"
         reason += ", as a system does whose memory is full" if -status == signal.SIGKILL else ""
-    with replacing(log.with_suffix(".failed")) as beside:
-        beside.write_text(reason)
+    write_text(log.with_suffix(".failed"), reason)
     return reason
 
 
@@ -232,19 +227,20 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
     """
     study = read_study(file)
     folder, planned_runs = runs_of(study, runs), study.runs()
-    histories = {planned.folder: _history(folder / planned.folder) for planned in planned_runs}
+    begun = {planned.folder: Run(folder / planned.folder) for planned in planned_runs}
+    histories = {name: run.history() if run.history_text().strip() else pd.DataFrame() for name, run in begun.items()}
     paces = [pace for planned in planned_runs for pace in _paces(planned, histories[planned.folder])]
     paces = pd.DataFrame(paces, columns=["system", "phase", "seconds"])
     rows, paid = [], set()
     for planned in planned_runs:
-        run, history = Run(folder / planned.folder), histories[planned.folder]
+        run, history = begun[planned.folder], histories[planned.folder]
         step = 0 if history.empty else int(history["step"].max())
         note = _log(planned, folder).with_suffix(".failed")
         state = "missing" if history.empty else "stopped"
         state, why = ("failed", note.read_text()) if note.exists() else (state, "")
         if is_trained(planned, run):
             state = "done" if is_scored(planned, run) else "trained"
-        elif is_claimed(planned, folder):
+        elif _is_claimed(planned, folder):
             state = "running"
         seconds, end = 0.0, 0
         for number, phase in enumerate(planned.recipe.phases):
@@ -260,11 +256,6 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
         line = {"run": planned.folder, "state": state, "step": step, "of": planned.steps}
         rows.append(line | {"hours_left": round(seconds / 3600, 2), "note": why})
     return pd.DataFrame(rows)
-
-
-def _history(folder: Path) -> pd.DataFrame:
-    path = folder / "history.csv"
-    return Run(folder).history() if path.exists() and path.stat().st_size > 1 else pd.DataFrame()
 
 
 def _paces(planned: Planned, history: pd.DataFrame) -> Iterator[tuple[str, str, float]]:

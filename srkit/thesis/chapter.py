@@ -18,7 +18,8 @@ from srkit.files import digest, write_text
 from srkit.paths import home
 from srkit.profiles import PROFILES
 from srkit.study.record import Record
-from srkit.study.tables import KEYS, common_table, last_phases
+from srkit.study.scores import COMMON
+from srkit.study.tables import KEYS, common_table, last_phases, own_rows
 from srkit.tables import SHOWN, tex
 from srkit.thesis import facts
 from srkit.thesis.drawing import draw, draw_slides
@@ -27,7 +28,6 @@ from srkit.thesis.opening import open_records, read_votes, warnings
 
 SECTIONS = ("method", "data", "protocol", "results", "qualitative", "ablation", "threats", "reproducibility")
 BIB = Path(__file__).parent.parent / "references.bib"
-WATTS = 100.0  # of a run while it trains, where nobody says more
 
 
 def write_chapter(
@@ -39,7 +39,7 @@ def write_chapter(
     photographs: str | Path | None = None,
     votes: Path | None = None,
     looked_at: Sequence[str] = (),
-    watts: float = WATTS,
+    watts: float = 100.0,
     columns: Literal[1, 2] = 1,
     language: Literal["en", "de"] = "en",
     slides: bool = False,
@@ -142,7 +142,8 @@ def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any
     study, scores, histories = (_name(record.folder / name, out) for name in files)
     told, common = facts.told(record.study, study), record.common()
     common = last_phases(common) if len(record.systems) > 1 else facts.by_phase(common)
-    tables = {"common": common, "own": facts.own_task(record)}
+    own = own_rows(record)
+    tables = {"common": common, "own": own[~own["task"].str.endswith(f", {COMMON}")]}
     counts = record.scores.groupby("set", sort=False)["image"].nunique()
     return {
         "study": told,

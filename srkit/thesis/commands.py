@@ -26,6 +26,8 @@ def thesis(
     no_lpips: NoLpips = False,
 ) -> None:
     """A chapter's skeleton in LaTeX, with tables, figures and references, from what was recorded."""
+    options = locals()  # named as the arguments of srkit.thesis.chapter.write_chapter
+    del options["recipe"], options["no_lpips"]
     from srkit.data.sources import find_images
     from srkit.metrics import lpips_judge
     from srkit.recipes import find_recipe
@@ -36,21 +38,10 @@ def thesis(
     files, given = find_images(images) if images else ([], {})
     if given:
         raise SrkitError(f"{images} brings LR pictures of its own: name a folder that holds HR alone.")
-    paths, warned = write_chapter(
-        what,
-        out,
-        images=files,
-        figures=figures,
-        photographs=photographs,
-        votes=votes,
-        looked_at=looked_at or (),
-        watts=watts,
-        columns=int(columns),
-        language=language,
-        slides=slides,
-        lpips=lpips_judge() if files and not no_lpips else False,
-        command=shlex.join(["srkit", *(word for word in sys.argv[1:] if word != "--debug")]),
-    )
+    options |= {"images": files, "looked_at": looked_at or (), "columns": int(columns)}
+    options |= {"lpips": lpips_judge() if files and not no_lpips else False}
+    command = shlex.join(["srkit", *(word for word in sys.argv[1:] if word != "--debug")])
+    paths, warned = write_chapter(**options, command=command)
     for warning in warned:
         print(f"srkit: {warning}", file=sys.stderr)
     print(f"{len(paths)} files in {out}: main.tex is yours, and stays; all else is made anew each time.")

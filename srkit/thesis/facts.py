@@ -11,7 +11,6 @@ from torch import nn
 
 from srkit.records import build_generator
 from srkit.study.record import SCORES, Record
-from srkit.study.scores import COMMON
 from srkit.study.tables import KEYS, compared, last_phases, means
 from srkit.tables import SHOWN, holm_corrected, interval, paired_test
 
@@ -150,11 +149,11 @@ def scored(scores: pd.DataFrame) -> pd.DataFrame:
     pictures = scores.groupby([*KEYS, "image"], sort=False)[SCORES].mean()
     for column in SCORES:
         marks = _marks(pictures.reset_index(), column)
-        places = table[[*KEYS]].itertuples(index=False, name=None)
+        places = table[KEYS].itertuples(index=False, name=None)
         table[f"{column}_mark"] = [str(marks.get(place, 0)) for place in places]
-        ends = pictures[column].groupby([*KEYS], sort=False).agg(lambda values: interval(values.dropna()))
+        ends = pictures[column].groupby(KEYS, sort=False).agg(lambda values: interval(values.dropna()))
         ends = pd.DataFrame([*ends], ends.index, [f"{column}_low", f"{column}_high"])
-        table = table.merge(ends.reset_index(), on=[*KEYS])
+        table = table.merge(ends.reset_index(), on=KEYS)
     return table
 
 
@@ -175,15 +174,6 @@ def by_phase(rows: pd.DataFrame) -> pd.DataFrame:
     several = rows.loc[rows["system"] != "bicubic", "phase"].nunique() > 1
     phase = rows["phase"].where(rows["phase"] == "", ", " + rows["phase"] + " phase")
     return rows.assign(system=rows["system"] + phase) if several else rows
-
-
-def own_task(record: Record) -> pd.DataFrame:
-    """The rows of systems that were trained for another degradation than the papers', and bicubic's, on that."""
-    tasks = {name: record.run(name)["task"] for name in record.systems}
-    tasks = {name: task for name, task in tasks.items() if not task.endswith(f", {COMMON}")}
-    rows = record.scores
-    bicubic = (rows["system"] == "bicubic") & rows["task"].isin(tasks.values())
-    return last_phases(rows[(rows["task"] == rows["system"].map(tasks)) | bicubic])
 
 
 def failures(record: Record) -> pd.DataFrame:

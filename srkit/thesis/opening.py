@@ -12,14 +12,14 @@ from srkit import losses
 from srkit.apps.rating import vote_log
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate, places
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.pretrained import shipped
 from srkit.recipes import OWN
 from srkit.records import describe
 from srkit.runs import Run, what_matters
 from srkit.score_table import score_log
 from srkit.study.reader import read_study
-from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, thinned, write_crops, write_record
+from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, write_crops, write_record
 from srkit.study.report import figures_of
 from srkit.study.scores import FILES, protocols, task
 from srkit.study.tables import last_phases, unlike
@@ -39,7 +39,7 @@ def open_records(
     """
     runs, records = [], []
     for word in what:
-        path = Path(word).expanduser()
+        path = expanded(word)
         if (path / "study.json").exists():
             records.append(read_record(path))
         elif path.suffix == ".toml":
@@ -148,11 +148,7 @@ def _of_runs(runs: Sequence[Run], folder: Path, images: Sequence[Path], lpips: A
     said |= {"runs": records, "against": dict.fromkeys(named, "bicubic"), "groups": dict.fromkeys(named, "")}
     said |= {"tests": list(scores["set"].unique()), "planned": len(runs)}
     said["crops"] = list(_crops(named, scores, images, folder / "crops")) if images else []
-    histories = [
-        thinned(run.history()).assign(system=record["system"], seed=record["seed"])
-        for run, record in zip(runs, records, strict=True)
-    ]
-    return write_record(folder, said, scores, pd.concat(histories, ignore_index=True))
+    return write_record(folder, said, scores, runs)
 
 
 def _degradation(run: Run) -> Any:

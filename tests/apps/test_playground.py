@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from skimage.data import chelsea
 
 import srkit
 from srkit.apps.page import as_page
-from srkit.apps.playground import Limits, Mix, Playground, read_upload, within
+from srkit.apps.playground import Limits, Playground, read_upload, within
 from srkit.course.notebooks import chapters
 from srkit.evaluation import enlarge, evaluate, lr_of
 from srkit.files import SrkitError
@@ -66,16 +67,6 @@ def send(play: Playground, name: str, content: bytes, size: int | None = None) -
     """As the browser does."""
     state = {"name": name, "size": size or len(content), "content": memoryview(content)}
     play.upload.set_state(state | {"count": play.upload.count + 1})
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_the_mixed_network_is_the_interpolated_one_and_is_never_copied(alpha):
-    psnr, gan, lr = network(0), network(1), torch.rand(1, 3, 16, 16)
-    mix = Mix(psnr, gan)
-    first = mix.at(0.77)
-    assert mix.at(alpha) is first
-    torch.testing.assert_close(first(lr), interpolate(psnr, gan, alpha)(lr), rtol=0, atol=0)
-    torch.testing.assert_close(mix.at(0)(lr), psnr(lr), rtol=0, atol=0)
 
 
 def test_own_runs_come_first_and_those_of_smoke_last(tmp_path):
@@ -188,6 +179,13 @@ def test_niqe_stands_beside_each_picture_that_is_large_enough_for_it(files, syst
 def test_what_is_over_a_limit_or_no_picture_is_refused_in_words(content, size, words):
     with pytest.raises(SrkitError, match=words):
         read_upload("x.png", content, size, Limits())
+
+
+def test_an_upload_with_more_text_than_pillow_reads_is_taken_all_the_same():
+    picture, text, file = chelsea()[:90, :90], PngInfo(), BytesIO()
+    text.add_text("long", "x" * 3_000_000, zip=True)
+    Image.fromarray(picture).save(file, "png", pnginfo=text)
+    assert (read_upload("x.png", file.getvalue(), 1, Limits()) == picture).all()
 
 
 def test_an_upload_turns_to_a_system_for_real_photographs_and_the_courses_pictures_turn_back(files, systems):

@@ -30,15 +30,20 @@ MACHINE += f", {GPU}" * bool(GPU) + f", torch {torch.__version__}"
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense 16-bit FLOP/s, datasheets
 
 
-@pytest.fixture(scope="module", autouse=True)
+class Table(list):
+    """Each row is printed and written as soon as it is measured: a machine may be lent for minutes."""
+
+    def append(self, row):
+        super().append(row)
+        name, ours, theirs, unit, ratio = row
+        print(f"\n{name:44} ours {ours:.4g}, theirs {theirs:.4g}, ratio {ratio:.2f}   {unit}; {MACHINE}")
+        if os.environ.get("SRKIT_BENCH_JSON"):
+            Path(os.environ["SRKIT_BENCH_JSON"]).write_text(json.dumps({"machine": MACHINE, "rows": self}, indent=1))
+
+
+@pytest.fixture(scope="module")
 def table():
-    rows = []
-    yield rows
-    print(f"\n{'name':44} {'ours':>12} {'theirs':>12} {'ratio':>7}   machine")
-    for name, ours, theirs, unit, ratio in rows:
-        print(f"{name:44} {ours:12,.4g} {theirs:12,.4g} {ratio:7.2f}   {unit}; {MACHINE}")
-    if os.environ.get("SRKIT_BENCH_JSON"):
-        Path(os.environ["SRKIT_BENCH_JSON"]).write_text(json.dumps({"machine": MACHINE, "rows": rows}, indent=1))
+    return Table()
 
 
 def take_turns(ours, theirs, seconds=SECONDS):

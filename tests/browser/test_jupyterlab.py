@@ -73,6 +73,7 @@ def test_the_slider_of_notebook_07_lives_in_jupyterlab(lab, visit):
     assert (pixels(frame) != dragged).mean() > 0.1
 
     made = sorted(path.name for path in (folder / "FIGURES" / "smoke").iterdir())
-    assert made == [*(f"07_playground.{end}" for end in ("csv", "pdf", "png")), "07_slider.gif", "07_slider.html"]
+    figures = [*(f"07_playground.{end}" for end in ("csv", "pdf", "png")), "07_slider.gif", "07_slider.html"]
+    assert made == [*figures, "diagram_interpolation.pdf", "diagram_interpolation.svg"]
     assert [problem for problem in page.problems if not any(word in problem for word in NOT_OURS)] == []
     assert np.isfinite(before).all()

@@ -1,11 +1,23 @@
 """Diagrams, slopes and sentences: what they draw and say, by what was put in."""
 
+from base64 import b64decode
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from srkit.course.explain import diagram, draw_diagram, draw_value_and_slope, sentences, sick_run, value_and_slope
+from srkit.course.explain import (
+    diagram,
+    draw_diagram,
+    draw_value_and_slope,
+    sentences,
+    sick_run,
+    source,
+    value_and_slope,
+)
 from srkit.files import SrkitError
 from srkit.health import findings
 
@@ -33,12 +45,29 @@ def test_an_arc_between_boxes_that_are_not_there_is_refused():
         draw_diagram([["LR", "SR"]], [("LR", "nowhere", "")])
 
 
-def test_the_diagrams_of_the_course_by_name():
-    figure = diagram("phases")
-    words = {text.get_text() for text in figure.axes[0].texts}
+def test_the_diagrams_of_the_course_by_name(tmp_path):
+    drawn = diagram("phases", tmp_path)
+    words = {text.get_text() for text in drawn.figure.axes[0].texts}
     assert {"D, frozen", "SR, detached", "gradient: moves G alone"} <= words
     with pytest.raises(SrkitError, match="no diagram 'unknown': choose one of course, degradation"):
-        diagram("unknown")
+        diagram("unknown", tmp_path)
+
+
+def test_a_diagram_is_shown_as_svg_with_words_that_can_be_read_and_kept_as_svg_and_pdf(tmp_path):
+    shown = diagram("phases", tmp_path)._repr_mimebundle_()
+    assert plt.get_fignums() == [], "else a notebook shows it twice"
+    written = (tmp_path / "diagram_phases.svg").read_text()
+    for svg in (shown["image/svg+xml"], written):
+        words = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+        assert {"D, frozen", "SR, detached", "gradient: moves G alone"} <= set(words)
+    assert b64decode(shown["image/png"]).startswith(b"\x89PNG")
+    assert (tmp_path / "diagram_phases.pdf").read_bytes().startswith(b"%PDF")
+    diagram("phases", tmp_path)
+    assert (tmp_path / "diagram_phases.svg").read_text() == written
+
+
+def test_a_method_is_shown_as_it_is_written():
+    assert source(HTMLParser.close).data.startswith("def close(self):\n")
 
 
 def test_values_and_slopes_are_those_of_the_closed_form_each_number_alone():

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -221,6 +222,17 @@ def test_data_that_has_no_kaggle_set_is_fetched_by_the_first_cell(tmp_path):
     build(tmp_path, "me", "smoke", data="div2k", only="01", wheel=False)
     cell = json.loads(next(tmp_path.rglob("*.ipynb")).read_text())["cells"][1]
     assert "".join(cell["source"]).endswith("fetch('div2k')\n")
+
+
+def test_the_records_of_studies_go_along_with_the_pages_that_06_shows(tmp_path, monkeypatch):
+    record = tmp_path / "figures" / "systems"
+    for name in ("study.json", "pages/srgan.md", "crops/a.png", "plane.pdf", "own.tex"):
+        (record / name).parent.mkdir(parents=True, exist_ok=True)
+        (record / name).touch()
+    monkeypatch.setattr(kaggle, "home", lambda: tmp_path)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    kept = (kaggle._wheel(tmp_path / "out", "me") / "figures" / "systems").rglob("*.*")
+    assert {path.name for path in kept} == {"study.json", "srgan.md", "a.png"}
 
 
 @pytest.mark.parametrize("wrong", [{"user": "some one"}, {"profile": "huge"}, {"data": "nowhere"}, {"recipe": "none"}])

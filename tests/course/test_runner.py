@@ -4,14 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
 from srkit.cli import main
-from srkit.course.notebooks import chapters, choose, read_chapter
+from srkit.course.notebooks import chapters, choose, environment, read_chapter
 from srkit.course.runner import run_course
-from srkit.files import SrkitError
+from srkit.files import SrkitError, or_left_out
 
 PARAMETERS = """PROFILE: str = "smoke"
 RECIPE: str = "srgan"
@@ -260,3 +261,14 @@ def test_importing_the_command_line_is_quick():
     code = f"import srkit.cli, srkit.course.runner, sys; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_warning_is_a_sentence_of_a_notebooks_output(capsys):
+    with warnings.catch_warnings(record=True) as as_usual:
+        warnings.simplefilter("always")
+        environment("smoke", 0)
+        with or_left_out():
+            raise SrkitError("runs/a is damaged: train it again.")
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
+    assert capsys.readouterr().out == "Note: left out: runs/a is damaged: train it again.\n"
+    assert [str(warning.message) for warning in as_usual] == ["soon gone"]

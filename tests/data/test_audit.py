@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from skimage import data
 
 from srkit.cli import main
@@ -68,6 +69,13 @@ def test_a_broken_picture_of_the_other_set_is_named_and_the_rest_compared(folder
     assert "broken.png does not open" in alone[0][1]
     shutil.copy(folder / "coffee.png", other / "same.png")
     assert ("look: also in other", "coffee.png is same.png") in found(folder, other)
+
+
+def test_a_png_with_more_text_than_pillow_reads_is_a_picture_like_any_other(folder):
+    text = PngInfo()
+    text.add_text("long", "x" * 3_000_000, zip=True)
+    Image.fromarray(data.immunohistochemistry()).save(folder / "words.png", pnginfo=text)
+    assert dict(report(folder))["pictures"] == "5"
 
 
 def test_what_cannot_be_split_has_a_report_all_the_same(folder, tmp_path_factory):

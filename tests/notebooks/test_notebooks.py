@@ -67,6 +67,14 @@ def test_is_short_enough_to_read(path):
 
 
 @each
+def test_imports_what_it_is_about_and_the_rest_from_one_place(path):
+    code = "\n".join("".join(cell["source"]) for cell in cells_of(path, "code"))
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert sum(node.end_lineno - node.lineno + 1 for node in found) <= 10
+    assert "import srkit\nfrom srkit import " in code
+
+
+@each
 def test_a_folded_cell_only_draws(path):
     folded = [c for c in cells_of(path, "code") if c["metadata"].get("jupyter", {}).get("source_hidden")]
     for source in ("".join(cell["source"]) for cell in folded):
@@ -92,6 +100,7 @@ def test_has_the_form_of_all_others(path):
     assert exercises == [str(n + 1) for n in range(len(exercises))]
     assert texts[-1].rpartition("\n")[2].startswith("**Next:** ")
     assert all(call in code for call in ("diagram(", "sentences("))
+    assert not re.search(r"\((True|PROFILE != \"smoke\"), ", code), "no number of the run bears the sentence out"
     assert ("control(" in code) == ("01" <= path.stem[:2] <= "05")
     named = set(re.findall(r"\(\.\./docs/([\w/-]+\.md)\)", text))
     assert [name for name in named if not (NOTEBOOKS.parent / "docs" / name).exists()] == []
