@@ -110,6 +110,7 @@ def train(
         if distributed.rank() == 0:
             health = findings(run.history()) if (run.folder / "history.csv").exists() else {}
             run.write_config(run.config | {"seconds": round(trainer.seconds, 1), "health": health})
+        distributed.any_of(False)  # the run is whole for whoever returns
     if max_minutes and not run.done and distributed.rank() == 0:
         print(f"The {max_minutes:g} minutes are over: {trainer.how_to_go_on()}")
     return run

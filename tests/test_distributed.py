@@ -59,7 +59,7 @@ def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
     command += [str(tmp_path / "script.py"), str(HERE), str(tmp_path / "two")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr.partition("torch/distributed/elastic")[0][-3000:]
     torch.set_num_threads(1)
     one = trained(tmp_path / "one").history()
     two = Run(tmp_path / "two" / "srgan-smoke-s0").history()
@@ -80,7 +80,7 @@ def test_two_processes_train_a_recipe_of_ones_own_file(tmp_path):
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr.partition("torch/distributed/elastic")[0][-3000:]
     run = Run(tmp_path / "runs" / "mine-smoke-s0")
     assert run.done
     assert run.config["parts"]["Compact"] == OWN
