@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pooch
@@ -19,6 +20,9 @@ from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
 from srkit.pretrained import System, resolve, shipped_systems
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 HERE = Path(__file__).parent / "static"
 RUNTIME = "onnxruntime-web", "1.27.0"
@@ -67,7 +71,7 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _network(folder: Path, system: System) -> dict[str, object]:
-    """A system as ONNX; one of two phases takes `alpha` beside `lr`, so that the browser mixes the weights as it runs."""
+    """A system as ONNX; one of two phases takes `alpha` beside `lr`, so that the weights are mixed as it runs."""
     import onnx
 
     file = folder / "networks" / f"{system.name}-x{system.scale}.onnx"
@@ -93,7 +97,7 @@ def _network(folder: Path, system: System) -> dict[str, object]:
     }
 
 
-def _mix(psnr: "onnx.GraphProto", gan: "onnx.GraphProto") -> None:
+def _mix(psnr: "GraphProto", gan: "GraphProto") -> None:
     """Every weight of `gan` becomes (1 - alpha) PSNR + alpha GAN, of the new input `alpha`.
 
     Network interpolation: Wang et al. 2018, arXiv:1809.00219, section 3.4.
