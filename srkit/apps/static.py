@@ -20,6 +20,7 @@ from srkit.export import export_onnx
 from srkit.files import SrkitError, replacing
 from srkit.images import read_image
 from srkit.pretrained import System, resolve, shipped_systems
+from srkit.recipes import find_recipe
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -86,10 +87,12 @@ def _network(folder: Path, system: System) -> dict[str, object]:
             onnx.save(model, beside)
         if not _mixes(file, system):
             raise SrkitError(f"{file.stem}: its two sets of weights do not mix as ONNX: leave it out of the page.")
+    recipes = [find_recipe(card["recipe"]["name"]) for card in system.cards.values()]
     return {
         "name": system.name,
         "scale": system.scale,
-        "about": "; ".join(dict.fromkeys(card["recipe"]["about"] for card in system.cards.values())) + ".",
+        "kind": " to ".join(phase.upper() for phase in system.phases) + ", for real photographs" * system.real,
+        "about": "; ".join(dict.fromkeys(recipe.about for recipe in recipes)) + ".",
         "real": system.real,
         "overlap": int(facts["tile_overlap"]),
         "mixes": len(phases) > 1,

@@ -38,7 +38,7 @@ def test_a_picture_is_enlarged_as_srkit_upscale_does(height, width, alpha, opene
     give(page, written(tmp_path, lr, "cat.png"))
     if alpha:
         set_alpha(page, alpha)
-        page.get_by_text("The middle of the picture").wait_for()
+        page.get_by_text("The middle of the picture with").wait_for()
     assert np.abs(enlarged(page) - by_srkit(lr, alpha)).max() <= 1
     assert page.saved == f"cat_srgan_light_x4_alpha_{alpha:.2f}.png"
     assert {asked.split("/")[2] for asked in page.asked if asked.startswith("http")} == {page.url.split("/")[2]}
@@ -87,12 +87,16 @@ def test_bicubic_in_javascript_is_imresize(opened):
 def test_a_picture_is_dropped_enlarged_compared_and_saved(opened, photograph, tmp_path):
     lr = photograph[:27, :33]
     page = opened()
-    field = page.get_by_label("Your picture").bounding_box()
-    files = {"items": [], "files": [str(written(tmp_path, lr, "dropped.png"))], "dragOperationsMask": 1}
     hand = page.context.new_cdp_session(page)
-    for event in ("dragEnter", "dragOver", "drop"):  # as from a folder's window
-        hand.send("Input.dispatchDragEvent", {"type": event, "x": field["x"] + 9, "y": field["y"] + 9, "data": files})
-    page.get_by_text("dropped.png: 33 × 27").wait_for()
+    for name, place in (
+        ("beside.png", page.get_by_role("heading").first),
+        ("on.png", page.get_by_label("Your picture")),
+    ):
+        box, file = place.bounding_box(), str(written(tmp_path, lr, name))
+        what = {"x": box["x"] + 9, "y": box["y"] + 9, "data": {"items": [], "files": [file], "dragOperationsMask": 1}}
+        for event in ("dragEnter", "dragOver", "drop"):  # as from a folder's window
+            hand.send("Input.dispatchDragEvent", {"type": event, **what})
+        page.get_by_text(f"{name}: 33 × 27").wait_for()
     sr = enlarged(page)
     assert np.abs(sr - by_srkit(lr)).max() <= 1
     assert page.locator(".corner.right option").all_inner_texts() == ["bicubic", "srgan_light x4, alpha 0.00"]
@@ -305,7 +309,9 @@ def test_what_is_built_names_its_files(static_folder):
     names = json.loads((folder / "files.json").read_text())
     assert all((folder / name).is_file() for name in names)
     site = json.loads((folder / "site.json").read_text())
-    assert site["networks"][0]["overlap"] == 20
+    (network,) = site["networks"]
+    assert (network["overlap"], network["kind"]) == (20, "PSNR to GAN")
+    assert network["about"].startswith("0.23 M parameters added to the bicubic picture"), "of PSNR first"
     assert "@VERSION@" not in (folder / "sw.js").read_text()
     sources = [path.read_text() for path in (*folder.glob("*.js"), *folder.glob("*.html"), *folder.glob("*.css"))]
     assert not any("http://" in text or "https://" in text for text in sources), "something is loaded from elsewhere"

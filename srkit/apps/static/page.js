@@ -6,7 +6,7 @@ import slider from "./slider.js";
 const PART = 64; // LR pixels a side of what is shown while alpha moves
 const SIMD = new Uint8Array( // a module that uses it: one function, i8x16.splat and popcnt of 0
   [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]);
-const MOST = Math.min(navigator.deviceMemory ?? 2, 8) * 6e6; // SR pixels: some 40 bytes each, in a quarter of the memory
+const MOST = Math.min(navigator.deviceMemory ?? 2, 8) * 6e6; // SR pixels, some 40 bytes each: a quarter of the memory
 const WORDS = { wasm: "WebAssembly", webgpu: "WebGPU" };
 
 const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -67,7 +67,8 @@ function task(part) {
   if (asHR) return { hr: cut(picture, 0, 0, width, height), width, height };
   const hr = part ? null : chosen.truth;
   if (hr && (hr.width !== width || hr.height !== height))
-    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${width} × ${height}: leave it out, or take that of x${scale}.`);
+    throw new Error(`HR is ${hr.width} × ${hr.height}, not ${width} × ${height}: `
+      + `leave it out, or take that of x${scale}.`);
   return { lr: picture, hr, width, height };
 }
 
@@ -154,7 +155,7 @@ function choose() {
   at.known.hidden = at.small.checked;
 }
 
-// A visitor's own picture is rarely a clean bicubic LR, and the course's are: the scale stays where it has such a network.
+// A visitor's own picture is rarely a clean bicubic LR, and the course's are. The scale stays if it has such a network.
 function receive(file, real) {
   const same = networks.filter(({ scale }) => scale === network().scale);
   const best = [network(), ...same, ...networks].find((each) => each.real === real) ?? network();
@@ -178,6 +179,14 @@ at.sample.onchange = tried(async () => {
   const answer = await fetch(`pictures/${name}`);
   return receive(new File([await answer.blob()], name), false);
 });
+// Beside the fields, too: a browser would leave the page for a picture that is dropped on it.
+document.ondragover = (event) => event.target.type === "file" || event.preventDefault();
+document.ondrop = (event) => {
+  if (event.target.type === "file" || !event.dataTransfer.files.length) return;
+  event.preventDefault();
+  at.file.files = event.dataTransfer.files;
+  at.file.dispatchEvent(new Event("change"));
+};
 at.truth.onchange = tried(() => at.truth.files[0] && take(at.truth.files[0], "truth"));
 at.network.onchange = at.small.onchange = choose;
 at.alpha.oninput = tried(() => {
@@ -201,11 +210,13 @@ await tried(async () => {
   if (!list.ok) throw new Error(`The list of networks does not load (${list.status}): build the page anew.`);
   const site = await list.json();
   networks = site.networks;
-  networks.forEach(({ name, scale }, n) => at.network.add(new Option(`${name} x${scale}`, n)));
+  networks.forEach(({ name, scale, kind }, n) => at.network.add(new Option(`${name} x${scale}: ${kind}`, n)));
   for (const name of site.pictures) at.sample.add(new Option(name, name));
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = tried(heard);
-  worker.onerror = tried(() => { throw new Error("The worker does not start: reload the page, or try another browser."); });
+  worker.onerror = tried(() => {
+    throw new Error("The worker does not start: reload the page, or try another browser.");
+  });
   choose();
   at.form.inert = false;
   say("Choose a picture.");

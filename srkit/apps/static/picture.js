@@ -1,5 +1,5 @@
-// Pictures: the papers' bicubic resize, luma, PSNR and SSIM, as srkit.resize and srkit.metrics have them. A picture is an
-// opaque ImageData, a plane {width, height, data} of grey levels, data a Float64Array, row by row.
+// Pictures: the papers' bicubic resize, luma, PSNR and SSIM, as srkit.resize and srkit.metrics have them. A picture is
+// an opaque ImageData, a plane {width, height, data} of grey levels, data a Float64Array, row by row.
 
 const SSIM_WINDOW = 11;
 
@@ -21,8 +21,8 @@ export function png(picture) {
   return context.canvas.convertToBlob();
 }
 
-// Each new row is a weighted sum of rows, and becomes a column. `taps`: of each, the rows that it is taken from and what
-// they count for, [row, weight]. So twice filtered is both axes.
+// Each new row is a weighted sum of rows, and becomes a column. `taps`: of each, the rows that it is taken from and
+// what they count for, [row, weight]. So twice filtered is both axes.
 function filtered({ width, height, data }, taps) {
   const result = new Float64Array(width * taps.length), row = new Float64Array(width);
   taps.forEach((each, n) => {

@@ -1,5 +1,5 @@
 // Keeps the page's files, so that it works offline after the first load, and marks them as isolated from other sites,
-// which gives WebAssembly threads from the second load on. @VERSION@: a digest of all files, written when they are built.
+// which gives WebAssembly threads from the second load on. @VERSION@: a digest of all files, written as they are built.
 
 const OURS = self.registration.scope; // other pages of this site keep files, too
 const NOW = `${OURS} @VERSION@`;

@@ -60,7 +60,7 @@ self.onmessage = ({ data }) => {
   job = data.job; // a newer work, or none, ends the one that goes on
   const tell = (words) => data.job === job && self.postMessage({ job, ...words });
   tell.over = () => data.job !== job;
-  const excuse = ({ message }) => tell({ error: `The network does not work here (${message}): reload the page, choose a `
-    + "smaller picture, or try another browser." });
+  const excuse = ({ message }) => tell({ error: `The network does not work here (${message}): reload the page, `
+    + "choose a smaller picture, or try another browser." });
   queue = queue.then(() => data.network && !tell.over() && enlarge(data, tell)).catch(excuse);
 };
