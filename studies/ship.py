@@ -24,6 +24,7 @@ from srkit.evaluation import evaluate  # noqa: E402
 from srkit.files import SrkitError, digest, replacing, write_text  # noqa: E402
 from srkit.metrics import lpips_judge  # noqa: E402
 from srkit.pretrained import FOLDER, shipped  # noqa: E402
+from srkit.recipes import RECIPES  # noqa: E402
 from srkit.runs import Run  # noqa: E402
 from srkit.study import read_study  # noqa: E402
 from srkit.study.record import KEPT, thinned  # noqa: E402
@@ -145,7 +146,8 @@ def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str
     save_halves(run.weights(phase), path)
     ends = run.history().query("phase == @phase")[["step", "seconds"]].max()
     card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
-    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name}}
+    about = RECIPES[name].about if name in RECIPES else recipe["about"]
+    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name, "about": about}}
     card |= {"steps": int(ends["step"]), "seconds": round(ends["seconds"], 1)} | facts
     write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return path.with_suffix(".json")

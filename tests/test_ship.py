@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from srkit.data.sources import find_pictures
 from srkit.evaluation import evaluate
 from srkit.images import write_image
+from srkit.recipes import RECIPES
 from srkit.runs import Run
 from srkit.study import read_study, train_one
 from srkit.weights_files import open_weights
@@ -117,7 +118,7 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
     assert command("box", *words, "--name", "srgan_light").returncode == 0
     other = json.loads((folder / "weights" / "srgan_light-x4-gan.json").read_text())
     assert (other["recipe"], other["file"]) == (
-        card["recipe"] | {"name": "srgan_light"},
+        card["recipe"] | {"name": "srgan_light", "about": RECIPES["srgan_light"].about},
         "srgan_light-x4-gan.safetensors",
     )
     assert other["sha256"] == card["sha256"]
