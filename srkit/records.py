@@ -78,4 +78,9 @@ def build_generator(description: Mapping[str, Any], folder: Path | None = None) 
     kind = built(description) if "from" in description else getattr(generators, description["name"], None)
     if not callable(kind):
         raise SrkitError(f"this srkit has no generator {description['name']!r}: open it with the version that made it.")
-    return kind(**{key: built(value) for key, value in description.items() if key not in ("name", "from")})
+    options = {key: built(value) for key, value in description.items() if key not in ("name", "from")}
+    try:
+        return kind(**options)
+    except TypeError as error:  # of another version, with other options
+        way = "open it with the version that made it"
+        raise SrkitError(f"this srkit builds no {description['name']} of that record ({error}): {way}.") from error
