@@ -3,10 +3,10 @@
 import hashlib
 import math
 import os
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +22,10 @@ from srkit.degradations import BICUBIC
 from srkit.files import SrkitError, expanded, spelt
 from srkit.fingerprints import fingerprint
 from srkit.generator import count_parameters, multiply_adds
-from srkit.images import crop_to_multiple, write_image
+from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.metrics import SSIM_WINDOW, psnr_y, ssim_y, without_colours
 from srkit.pretrained import What, resolve
+from srkit.records import said
 from srkit.score_table import COLUMNS, Results, score_log
 from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
@@ -78,7 +79,7 @@ def evaluate(
                 made = ready[name](path) if name in ready else method
                 row["key"] = truth.key(prints[name] + (_bytes(made) if name in ready else b""))
                 known = results.find(row, lpips)
-                if known is None or (target and not target.exists()):
+                if known is None or (target and not _holds(target, known, truth)):
                     known = row | _score(made, truth, lpips, target)
                     results.append(known)
                 table.append(known)
@@ -114,8 +115,7 @@ class Truth:
         white: int | None = None,
     ):
         self.path, self.scale, self.given, self.degradation, self.white = path, scale, given, degradation, white
-        name = re.sub(" at 0x[0-9a-f]+", "", repr(degradation))  # of a function, which says nothing of what it does
-        self.degraded = "given" if given else "bicubic" if degradation == BICUBIC else name
+        self.degraded = "given" if given else "bicubic" if degradation == BICUBIC else said(degradation)
         self.levels: dict[Path, int] = {}  # see `say_levels`
 
     @cached_property
@@ -178,6 +178,16 @@ def _score(
     if target:
         write_image(target, sr)
     return {"width": hr.shape[1], "height": hr.shape[0]} | found
+
+
+def _holds(target: Path, row: Mapping[str, Any], truth: Truth) -> bool:
+    """Whether a file is the SR that a row was scored on, and not that of another scale or network of this name."""
+    with suppress(SrkitError):  # of one that is not there, or is cut off
+        sr = read_image(target)
+        if sr.shape[:2] == truth.hr.shape[:2]:
+            found = scores(sr, truth.hr, truth.scale, columns=("psnr_rgb",))["psnr_rgb"]
+            return math.isclose(found, row["psnr_rgb"], abs_tol=1e-4)
+    return False
 
 
 def places(images: Iterable[Path], set_name: str | None = None) -> dict[Path, tuple[str, str]]:

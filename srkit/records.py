@@ -1,5 +1,6 @@
 """How a recipe is written into a run's record, and its generator built from there again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -42,6 +43,11 @@ def describe(thing: Any) -> Any:
     return _named(type(thing)) | {
         key: value for key, value in vars(thing).items() if isinstance(value, str | int | float)
     }
+
+
+def said(thing: Any) -> str:
+    """What a thing says of itself, in the next process too: repr, but for a function's address."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(thing))
 
 
 def _named(thing: Any) -> dict[str, Any]:

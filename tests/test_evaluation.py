@@ -685,3 +685,18 @@ def test_folders_and_runs_of_one_name_are_all_scored_and_a_word_said_twice_once(
     table = pd.read_csv(tmp_path / "s.csv")
     assert table["method"].tolist() == ["bicubic", "sr", "x-sr", "c-x-sr"]
     assert table["psnr_y"].nunique() == 4
+
+
+def test_what_lies_in_save_is_the_sr_that_the_table_scores(some, tmp_path):
+    """Of another scale or network of that name, it is made anew, though the scores are known."""
+    how = {"save": tmp_path / "sr", "lpips": False}
+    for bright in (0.0, 0.3, 0.0):
+        table = evaluate({"it": Recorder(4, bright)}, some, 4, csv=tmp_path / f"{bright}.csv", **how)
+        saved = evaluate({"ready": tmp_path / "sr" / "it"}, some, 4, lpips=False)
+        np.testing.assert_allclose(saved["psnr_rgb"], table["psnr_rgb"], atol=1e-5)
+    first, network = tmp_path / "sr" / "it" / "0.png", Recorder(4)
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-300])
+    evaluate({"it": network}, some, 4, csv=tmp_path / "0.0.csv", **how)
+    assert first.read_bytes() == whole
+    assert len(network.seen) == 1  # the others were kept
