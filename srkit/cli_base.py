@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from srkit.files import WRITING, CannotWrite, SrkitError
+from srkit.files import WRITING, CannotWrite, SrkitError, expanded
 
 GROUPS = COURSE, NETWORKS, PICTURES = "The course", "Networks", "Pictures and data"  # of commands, in this order
 
@@ -79,7 +79,8 @@ def _status(work: Callable, options: dict[str, object]) -> int:
         for name, value in options.items():
             if value == "":
                 raise SrkitError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out.")
-        return work(**options) or 0
+        paths = {name: expanded(value) for name, value in options.items() if isinstance(value, Path)}
+        return work(**options | paths) or 0
     except (SrkitError, OSError, KeyboardInterrupt) as error:
         if settings.debug or (isinstance(error, OSError) and error.errno not in WRITING):
             raise

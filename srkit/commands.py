@@ -22,9 +22,10 @@ from srkit.cli_base import (
     option,
     optional,
 )
-from srkit.files import SrkitError, expanded
+from srkit.files import SrkitError, expanded, spelt
 from srkit.paths import home
 
+White = optional(int, "N", "largest value of 10 or 12 bits in 16-bit files", min=1, max=65535)
 GOING_ON, SIZES, RESULTS = "Stopping and going on", "Sizes, instead of the recipe's", "What is written"
 
 
@@ -39,7 +40,7 @@ def train(
     crop: optional(int, "PX", "side of HR crops", SIZES, min=8) = None,
     batch: optional(int, "N", "crops a step", SIZES, min=1) = None,
     accumulate: option(int, "N", "take each batch in N pieces: less memory", SIZES, min=1) = 1,
-    white: optional(int, "N", "largest value of 10 or 12 bits in 16-bit files", min=1) = None,
+    white: White = None,
     tensorboard: flag("--tensorboard", "mirror the history for TensorBoard") = False,
     device: Device = None,
     precision: optional(Literal["fp32", "bf16", "fp16"], None, "default: a GPU's quick 16 bits; fp32 on a CPU") = None,
@@ -100,13 +101,14 @@ def evaluate(
     save: optional(Path, "DIR", "keep the SR images, in a folder a method", RESULTS) = None,
     no_lpips: NoLpips = False,
     degradation: optional(str, "NAME", "how LR is made, as unknown, mild, wild or high_order") = "bicubic",
+    white: White = None,
     recipe: optional(str, "R", "what a file of weights is of, or my_recipes.py:NAME of a run's own parts") = None,
     device: Device = None,
     runs: Runs = None,
 ) -> int:
     """PSNR, SSIM and LPIPS of methods on a folder of HR images; NIQE where there is no HR."""
     if no_reference:
-        hr = {"--degradation": degradation != "bicubic", "--gallery": gallery, "--no-lpips": no_lpips}
+        hr = {"--degradation": degradation != "bicubic", "--gallery": gallery, "--no-lpips": no_lpips, "--white": white}
         if named := [option for option, value in hr.items() if value]:
             raise SrkitError(f"--no-reference compares with no HR: leave {' and '.join(named)} out.")
         if bool(images) != bool(scale) or (save and not images):
@@ -127,7 +129,7 @@ def evaluate(
     if gallery:
         comparison.check_gallery(methods)
     lpips = False if no_lpips else lpips_judge(find_device(device).name)
-    how = {"lpips": lpips, "given": given, "degradation": find_degradation(degradation)}
+    how = {"lpips": lpips, "given": given, "degradation": find_degradation(degradation), "white": white}
     scores = evaluation.evaluate(methods, files, scale, save=save, csv=csv, problems=problems, **how)
     means = evaluation.summary(scores).merge(evaluation.costs(methods, scale)).dropna(axis="columns", how="all")
     print(means.round(4).to_string(index=False, na_rep=""))
@@ -135,7 +137,7 @@ def evaluate(
     if table:
         tables.write_table(table, scores)
     if gallery:
-        comparison.gallery(scores, methods, files, scale, gallery, lpips=lpips)
+        comparison.gallery(scores, methods, files, scale, gallery, **how)
     return _left_out(problems, csv, table, save, gallery)
 
 
@@ -177,6 +179,7 @@ def upscale(
     max_pixels: optional(int, "N", "refuse larger pictures (default: 100 million)", min=1) = None,
     force: flag("--force", "write over pictures that are there") = False,
     precision: optional(Literal["fp32", "bf16"], None, "default: bf16 on a CPU that is quick at it") = None,
+    white: White = None,
     real: flag("--real", "the network for photographs that are noisy or compressed") = False,
     runs: Runs = None,
 ) -> int:
@@ -193,8 +196,12 @@ def upscale(
     usual = "real_light_gan" if real else "srresnet_light"
     what, recipe = (weights, recipe) if weights else (recipe or usual, None)
     network = resolve(what, scale, _runs(runs), alpha=alpha, recipe=recipe).network
-    how = {"sharpen": sharpen, "ensemble": ensemble, "tile": tile, "force": force, "precision": precision}
-    how |= {"device": find_device(device).name, "max_pixels": MAX_PIXELS if max_pixels is None else max_pixels}
+    how = {"sharpen": sharpen, "ensemble": ensemble, "tile": tile, "force": force, "white": white}
+    how |= {
+        "device": find_device(device).name,
+        "precision": precision,
+        "max_pixels": MAX_PIXELS if max_pixels is None else max_pixels,
+    }
     problems = []
     for source, target in targets(pictures, out, format, problems):
         try:
@@ -241,9 +248,13 @@ def _methods(
     from srkit.pretrained import resolve
 
     device, methods = find_device(device).name, {}
-    for each in what:
+    for number, each in enumerate(what):
+        if each in what[:number]:
+            continue
         method = resolve(each, scale, _runs(runs), recipe=recipe)
-        name = f"{Path(each).resolve().parent.name}-{method.name}" if method.name in methods else method.name
+        name, above = spelt(method.name), [*map(spelt, Path(each).resolve().parts[:-1])]
+        while name in methods and above:  # as many of its folders as tell it from the others
+            name = f"{above.pop()}-{name}"
         print(f"{name}: {method.source}") if method.source != name else None
         methods[name] = method.does.to(device) if isinstance(method.does, nn.Module) else method.does
     return methods

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from srkit.apps.rating import REFERENCE
-from srkit.evaluation import evaluate, places
+from srkit.evaluation import Truth, evaluate, places
 from srkit.figures import WIDTH, busiest, compare, save_figure, show_grid, show_picture, styled, system_colours
 from srkit.files import SrkitError, or_left_out
 from srkit.generator import interpolate
-from srkit.images import crop_at, crop_to_multiple, read_image
-from srkit.metrics import lumas, psnr_y, ssim_y
+from srkit.images import crop_at, crop_to_multiple
+from srkit.metrics import in_colour, lumas, psnr_y, ssim_y
 from srkit.pretrained import SHIPPED, find_systems, shipped_systems
 from srkit.recipes import RECIPES
 from srkit.runs import Run
@@ -82,13 +83,13 @@ def score_systems(systems: Systems, images: list[Path], data: str, lpips: Callab
 
 
 def look(
-    methods: Methods, hr: np.ndarray, scale: int, lpips: Callable | None
+    methods: Methods, hr: np.ndarray, scale: int, lpips: Callable | None, lr: np.ndarray | None = None
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """What methods make of one picture: SR under titles with its scores, after HR; and the scores by method."""
+    """What methods make of one picture, or of its LR: SR under titles with scores, after HR; the scores by method."""
     hr = crop_to_multiple(hr, scale)
     pictures, lines = {HR: hr}, []
     for name, method in methods.items():
-        sr, found = judged(method, hr, scale, lpips, columns=SHOWN)
+        sr, found = judged(method, hr, scale, lpips, lr, SHOWN)
         line = {"method": name, "scale": scale} | {column: found[column] for column in SHOWN}
         lines.append(line)
         under = f"\nLPIPS {line['lpips']:.3f}" if lpips else f"\nLPIPS-sq. {line['lpips_squeeze']:.3f}"
@@ -126,34 +127,35 @@ def gallery(
     count: int = 6,
     size: int = 96,
     lpips: Callable | None = None,
+    given: Mapping[Path, Path] | None = None,
+    **how: Any,
 ) -> None:
     """A figure each of `count` pictures, chosen by rank and not by taste: from the most that the last method gains over
     the first to the least, in even steps, by LPIPS, or by PSNR-Y without it. The least is the gallery's failure.
 
     Writes 1-NAME.png, .pdf, .csv and so on into folder: the whole picture, and of its busiest size x size square HR, LR
-    and each method. table: what `evaluate` made of these methods and images. Raises SrkitError for less than two
-    methods, and for folders of ready-made SR pictures.
+    and each method. table: what `evaluate` made of these, of LR as given and how say. Raises what `check_gallery` does.
     """
     check_gallery(methods)
     column, better = ("lpips", -1) if lpips else ("psnr_y", 1)
     first, *_, last = methods
     of_each = table.pivot(index=["set", "image"], columns="method", values=column)
     gain = (better * (of_each[last] - of_each[first])).fillna(0).sort_values(ascending=False)
-    files = {place: path for path, place in places(images).items()}
+    truths = {at: Truth(path, scale, (given or {}).get(path), **how) for path, at in places(images).items()}
     for number, place in enumerate(np.unique(np.linspace(0, len(gain) - 1, count).round().astype(int)), 1):
-        path = files[gain.index[place]]
-        hr = crop_to_multiple(read_image(path), scale)
-        side = min(size, *hr.shape[:2]) // scale
-        pictures, scored = look(methods, hr, scale, lpips)
-        lr = enlarge(lr_of(hr, scale), scale, "nearest")
-        pictures = {"HR": pictures.pop(HR), "LR": lr, **pictures}
-        top, left = (scale * corner for corner in busiest(lr_of(hr, scale), side, step=1))
         set_name, image = gain.index[place]
-        caption = f"{set_name}, {image}, x{scale}: rank {place + 1} of {len(gain)} by what {last} gains over {first} "
-        caption += f"in {column}. Scores of the whole picture."
+        truth = truths[set_name, image]
+        hr = in_colour(truth.hr)
+        side = min(size, *hr.shape[:2]) // scale
+        pictures, scored = look(methods, hr, scale, lpips, truth.lr)
+        lr = lr_of(hr, scale) if truth.lr is None else truth.lr
+        top, left = (scale * corner for corner in busiest(lr, side, step=1))
+        caption = f"{set_name}, {image}, x{scale}, LR {truth.degraded}: rank {place + 1} of {len(gain)} by what {last} "
+        caption += f"gains over {first} in {column}. Scores of the whole picture."
         scored = scored.assign(image=image, set=set_name, rank=place + 1, of=len(gain), top=top, left=left)
+        pictures = {"HR": pictures.pop(HR), "LR": enlarge(lr, scale, "nearest"), **pictures}
         figure = compare(pictures, (top, left), side * scale)
-        save_figure(figure, f"{number}-{path.stem}", scored, folder, caption)
+        save_figure(figure, f"{number}-{truth.path.stem}", scored, folder, caption)
         plt.close(figure)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from srkit.files import CannotWrite, SrkitError, locked, write_text
+from srkit.files import CannotWrite, SrkitError, expanded, locked, write_text
 
 PATIENCE = 60  # seconds that a process waits for another one to finish its line
 
@@ -34,7 +34,7 @@ class CsvLog:
         floats: str = "%.6g",
         kind: str = "table of this kind",
     ):
-        self.path, self.columns, self.words = Path(path), columns and list(columns), list(words)
+        self.path, self.columns, self.words = expanded(path), columns and list(columns), list(words)
         self.needed, self.floats, self.kind = list(columns if needed is None else needed), floats, kind
 
     def read(self) -> pd.DataFrame:
@@ -72,6 +72,8 @@ class CsvLog:
 
     def _whole(self) -> str:
         """The file's text up to the end of its last whole line."""
+        if self.path.exists() and not self.path.is_file():  # as a folder, or a device, which may have no end
+            raise SrkitError(f"{self.path} is no {self.kind}: name another file.")
         try:
             text = self.path.read_bytes().decode("utf-8")
         except FileNotFoundError:

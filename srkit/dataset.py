@@ -17,11 +17,11 @@ from torch import Tensor
 
 from srkit import __version__
 from srkit.data.cache import stored
-from srkit.data.levels import likely_white, read_levels
-from srkit.data.pairs import listed, read_lr
+from srkit.data.levels import read_levels, say_levels
+from srkit.data.pairs import read_lr
 from srkit.data.sources import Photographs
 from srkit.degradations import BICUBIC, degrade
-from srkit.files import SrkitError, or_left_out
+from srkit.files import SrkitError, listed, or_left_out
 from srkit.images import crop_to_multiple, header
 from srkit.parts import defined_by, origin
 
@@ -41,24 +41,20 @@ def decode(paths: Iterable[Path], white: int | None = None) -> dict[Path, np.nda
 
 
 def _opened(paths: Sequence[Path], white: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    other, dark, read = [], {}, lambda _, path: read_levels(path, white)
+    other, wrong, read = [], {}, lambda _, path: read_levels(path, white)
     try:
         for number, (image, largest) in _usable(paths, read, "opens: give a folder of photographs"):
             with header(paths[number]) as picture:
                 if picture.mode not in ("RGB", "CMYK", "YCbCr"):
                     other.append(f"{paths[number].name} ({picture.mode})")
             if largest is not None:
-                dark[paths[number]] = largest
+                wrong[paths[number]] = largest
             yield number, image
     finally:
         if other:
             words = f"read as RGB, transparency on white: {listed(other)}; leave them out if that is wrong."
             warnings.warn(words, stacklevel=3)
-        if dark:
-            most = max(dark.values())
-            words = f"nearly black: {listed(dark)}; of their 16 bits no value is over {most}. "
-            words += f"If white is {likely_white(most)} there, say so: white={likely_white(most)}."
-            warnings.warn(words, stacklevel=3)
+        say_levels(wrong, white)
 
 
 def _usable(paths: Sequence[Path], read: Callable[[int, Path], Any], wanted: str) -> Iterator[tuple[int, Any]]:

@@ -2,9 +2,11 @@
 
 import hashlib
 import math
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +15,17 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from srkit.data.levels import check_white, read_levels, say_levels
 from srkit.data.pairs import read_lr
 from srkit.data.sources import find_pictures
 from srkit.degradations import BICUBIC
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded, spelt
 from srkit.fingerprints import fingerprint
 from srkit.generator import count_parameters, multiply_adds
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.metrics import SSIM_WINDOW, psnr_y, ssim_y, without_colours
 from srkit.pretrained import What, resolve
+from srkit.records import said
 from srkit.score_table import COLUMNS, Results, score_log
 from srkit.scoring import SCORES, Judge, bicubic, enlarge, judged, lr_of, scores, super_resolve
 
@@ -40,6 +44,7 @@ def evaluate(
     problems: list[str] | None = None,
     given: Mapping[Path, Path] | None = None,
     degradation: Callable = BICUBIC,
+    white: int | None = None,
 ) -> pd.DataFrame:
     """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
@@ -49,33 +54,39 @@ def evaluate(
     pictures. csv: a file that gets each row at once; what it holds already of the same HR file and the same method is
     not done again, and the rows of other methods and sets stay; several processes may write to it. given: LR files by
     HR file, where LR is not to be made. degradation: how it is made else, as a recipe's (see srkit.degradations).
+    white: the value that is white in 16-bit files of fewer bits, such as 4095.
 
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
     where nothing could be scored, a method is unknown, or a network has another scale or weights that are no numbers.
     """
     if given and degradation != BICUBIC:
         raise SrkitError("LR is given with these pictures, and a degradation makes another: choose one of the two.")
+    check_white(white)
+    if isinstance(images, str | Path):
+        raise SrkitError(f"{images} is one path, and images are a list of files: give find_images({str(images)!r})[0].")
     methods = _resolved(methods, scale)
-    where = places([Path(path) for path in images], set_name)
+    where = places(map(expanded, images), set_name)
     ready = {name: ready_made(method, list(where)) for name, method in methods.items() if isinstance(method, Path)}
     targets = sr_paths(where) if save else {}
-    prints = {name: fingerprint(method) for name, method in methods.items()}
-    results, table, found = Results(score_log(csv) if csv else None), [], []
+    prints = {name: fingerprint(method) if csv else b"" for name, method in methods.items()}
+    results, table, found, levels = Results(score_log(csv) if csv else None), [], [], {}
     for path, (set_, image) in where.items():
-        truth = Truth(path, scale, (given or {}).get(path), degradation)
+        truth = Truth(path, scale, (given or {}).get(path), degradation, white)
         for name, method in methods.items():
             row = {"method": name, "set": set_, "scale": scale, "degradation": truth.degraded, "image": image}
-            target = Path(save) / name / targets[path] if save else None
+            target = expanded(save) / name / targets[path] if save else None
             try:
                 made = ready[name](path) if name in ready else method
                 row["key"] = truth.key(prints[name] + (_bytes(made) if name in ready else b""))
                 known = results.find(row, lpips)
-                if known is None or (target and not target.exists()):
+                if known is None or (target and not _holds(target, known, truth)):
                     known = row | _score(made, truth, lpips, target)
                     results.append(known)
                 table.append(known)
             except SrkitError as error:
                 found.append(str(error))
+        levels |= truth.levels
+    say_levels(levels, white)
     results.tidy()
     if not table:
         raise SrkitError(found[0] if found else "there is no picture to score: name a folder of HR images.")
@@ -95,22 +106,34 @@ def tell(found: Iterable[str], problems: list[str] | None) -> None:
 class Truth:
     """One HR picture on its way through the protocol, decoded when it is first asked for."""
 
-    def __init__(self, path: Path, scale: int, given: Path | None = None, degradation: Callable = BICUBIC):
-        self.path, self.scale, self.given, self.degradation = path, scale, given, degradation
-        self.degraded = "given" if given else "bicubic" if degradation == BICUBIC else repr(degradation)
+    def __init__(
+        self,
+        path: Path,
+        scale: int,
+        given: Path | None = None,
+        degradation: Callable = BICUBIC,
+        white: int | None = None,
+    ):
+        self.path, self.scale, self.given, self.degradation, self.white = path, scale, given, degradation, white
+        self.degraded = "given" if given else "bicubic" if degradation == BICUBIC else said(degradation)
+        self.levels: dict[Path, int] = {}  # see `say_levels`
 
     @cached_property
     def digest(self) -> str:
         """Of the folder that it lies in, and of the bytes of HR and LR."""
         read = _bytes(self.path) + (_bytes(self.given) if self.given else b"")
-        return f"{_hex(str(self.path.absolute().parent).encode())}-{_hex(read)}"
+        return f"{_hex(os.fsencode(self.path.absolute().parent))}-{_hex(read)}"
 
     def key(self, method: bytes) -> str:
-        return f"{self.digest}-{_hex(method + self.degraded.encode())}"
+        lr = b"" if self.given or self.lr is None else self.lr.tobytes()
+        white = b"" if self.white is None else b"%d" % self.white
+        return f"{self.digest}-{_hex(method + self.degraded.encode() + lr + white)}"
 
     @cached_property
     def hr(self) -> np.ndarray:
-        hr = without_colours(crop_to_multiple(read_image(self.path), self.scale))
+        image, largest = read_levels(self.path, self.white)
+        self.levels |= {self.path: largest} if largest is not None else {}
+        hr = without_colours(crop_to_multiple(image, self.scale))
         if min(hr.shape[:2]) < SSIM_WINDOW + 2 * self.scale:
             least = f"{SSIM_WINDOW} + 2 x {self.scale} pixels that SSIM's window and the shaved border take"
             raise SrkitError(f"{self.path}, {hr.shape[1]} x {hr.shape[0]}, is below the {least}: leave it out.")
@@ -120,7 +143,7 @@ class Truth:
     def lr(self) -> np.ndarray | None:
         """LR as it is given or degraded; None where the papers' bicubic makes it."""
         if self.given:
-            return read_lr(self.given, self.hr, self.scale)
+            return read_lr(self.given, self.hr, self.scale, self.white)
         return None if self.degradation == BICUBIC else lr_of(self.hr, self.scale, self.degradation)
 
 
@@ -141,7 +164,8 @@ def _score(
     """The columns of one picture and method, but for what names them."""
     hr, scale = truth.hr, truth.scale
     if isinstance(method, Path):
-        sr = read_image(method) if hr.ndim == 2 else without_colours(read_image(method))
+        image, _ = read_levels(method, truth.white)
+        sr = image if hr.ndim == 2 else without_colours(image)
         if sr.shape[:2] != hr.shape[:2]:
             sizes = f"is {sr.shape[1]} x {sr.shape[0]}, and {truth.path.name} at x{scale} {hr.shape[1]} x {hr.shape[0]}"
             raise SrkitError(f"{method} {sizes}: SR has the size of HR, cropped to a multiple of the scale.")
@@ -156,6 +180,16 @@ def _score(
     return {"width": hr.shape[1], "height": hr.shape[0]} | found
 
 
+def _holds(target: Path, row: Mapping[str, Any], truth: Truth) -> bool:
+    """Whether a file is the SR that a row was scored on, and not that of another scale or network of this name."""
+    with suppress(SrkitError):  # of one that is not there, or is cut off
+        sr = read_image(target)
+        if sr.shape[:2] == truth.hr.shape[:2]:
+            found = scores(sr, truth.hr, truth.scale, columns=("psnr_rgb",))["psnr_rgb"]
+            return math.isclose(found, row["psnr_rgb"], abs_tol=1e-4)
+    return False
+
+
 def places(images: Iterable[Path], set_name: str | None = None) -> dict[Path, tuple[str, str]]:
     """The set and the name of each picture: those of its folder and its file, and no two pictures have the same.
 
@@ -166,8 +200,8 @@ def places(images: Iterable[Path], set_name: str | None = None) -> dict[Path, tu
     whole = {path: path.absolute() for path in images}
     folders, files = _told_apart({path.parent for path in whole.values()}), _told_apart(set(whole.values()))
     if set_name:
-        return {path: (set_name, files[whole[path]]) for path in images}
-    return {path: (folders[whole[path].parent], path.name) for path in images}
+        return {path: (set_name, spelt(files[whole[path]])) for path in images}
+    return {path: (spelt(folders[whole[path].parent]), spelt(path.name)) for path in images}
 
 
 def _told_apart(paths: set[Path]) -> dict[Path, str]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from srkit import __version__
-from srkit.files import SrkitError, needed, replacing, write_text
+from srkit.files import SrkitError, expanded, needed, replacing, write_text
 from srkit.generator import count_parameters
 from srkit.pretrained import What, resolve
 from srkit.tiles import SHARPEN_REACH, reach
@@ -86,7 +86,7 @@ def export_onnx(
                     f"{name} as ONNX gives another picture than in torch at {size[1]} x {size[0]} pixels: its forward "
                     "depends on the size in a way that ONNX cannot hold."
                 )
-    return Path(file)
+    return expanded(file)
 
 
 def export_hub(
@@ -107,7 +107,7 @@ def export_hub(
     method = resolve(network, scale, runs, phase=phase)
     if not method.card:
         raise SrkitError("nothing is known of a bare network: name a run's folder, or a recipe.")
-    folder, card, network = Path(folder), method.card, bare(method.network)  # the card says how it sharpens
+    folder, card, network = expanded(folder), method.card, bare(method.network)  # the card says how it sharpens
     save_weights(network, folder / "model.safetensors")
     write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
     write_text(folder / "README.md", _model_card(network, card, licence))

@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, expanded, replacing
 from srkit.images import crop_at, luma, read_image
 from srkit.progress import in_notebook
 
@@ -80,7 +80,7 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path | s
     """
     if table.empty:
         raise SrkitError(f"figure {name} has no numbers behind it: give the table that it was drawn from.")
-    folder = Path(folder)
+    folder = expanded(folder)
     paths = [folder / f"{name}.{kind}" for kind in ("pdf", "png", "csv")]
     with replacing(paths[0]) as pdf, replacing(paths[1]) as png, replacing(paths[2]) as csv:
         figure.savefig(pdf, metadata={"Title": name, "Subject": caption, "CreationDate": None})

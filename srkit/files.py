@@ -55,6 +55,11 @@ def expanded(path: Path | str) -> Path:
     return Path(path)
 
 
+def spelt(name: str) -> str:
+    """A file's name as a UTF-8 file can hold it, where its bytes are of another encoding."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """ "did you mean srgan_light? " where a known name is close to a mistyped one, else nothing.
 
@@ -64,6 +69,12 @@ def near(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[found[0]]}? " if found else ""
+
+
+def listed(paths: Iterable[Path | str]) -> str:
+    """The names of at most five files, and how many more there are."""
+    names = [Path(path).name for path in paths]
+    return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
 
 
 def find_named(what: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -28,6 +28,7 @@ HOLDS |= {"AVIF": ("exif", "icc_profile"), "BMP": ("dpi",), "GIF": ("comment",)}
 NAMES = {"exif": "EXIF", "icc_profile": "colour profile", "dpi": "resolution", "text": "text", "comment": "comment"}
 NAMES |= {"gamma": "gamma", "chromaticity": "primaries", "srgb": "rendering intent"}
 DEEPER = {
+    "AVIF": lambda data: b"av1C" in data and data[data.index(b"av1C") + 6] & 64,
     "JPEG2000": lambda data: b"ihdr" in data and data[data.index(b"ihdr") + 14] & 127 > 7,
     "PPM": lambda data: (
         bool(deep := re.match(rb"P[36]\s(?:#[^\n]*\n|\s)*\d+\s+\d+\s+(\d+)", data)) and int(deep[1]) > 255
@@ -62,6 +63,8 @@ def read_picture(path: Path | str, max_pixels: int = MAX_PIXELS) -> Picture:
         about = _about(picture, kind, lost)
         if kind == "WEBP" and b"VP8L" in data and b"VP8 " not in data:
             about["lossless"] = True
+        if kind == "PNG" and any(name == b"cICP" for name, _ in png_chunks(data)):
+            lost.append("colour space (cICP)")
         if DEEPER.get(kind, lambda data: False)(data):
             lost.append("bits beyond 8")
         tags = getattr(picture, "tag_v2", {})

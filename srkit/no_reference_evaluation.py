@@ -13,7 +13,7 @@ from srkit.csv_log import CsvLog
 from srkit.data.pairs import size
 from srkit.data.sources import find_pictures
 from srkit.evaluation import Truth, places, ready_made, sr_paths, tell
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, expanded, write_text
 from srkit.fingerprints import fingerprint
 from srkit.images import read_image, write_image
 from srkit.no_reference import CAUTION, niqe
@@ -48,7 +48,7 @@ def evaluate_without_reference(
     """
     does = {name: resolve(method, scale if images else None).does for name, method in methods.items()}
     if images:
-        where = places([Path(path) for path in images], set_name)
+        where = places(map(expanded, images), set_name)
         work = [(name, path, place) for path, place in where.items() for name in does]
     else:
         if idle := [name for name, method in does.items() if not isinstance(method, Path)]:
@@ -57,13 +57,13 @@ def evaluate_without_reference(
         work = [(name, path, place) for name, theirs in where.items() for path, place in theirs.items()]
     ready = {n: ready_made(f, list(where)) for n, f in does.items() if images and isinstance(f, Path)}
     targets = sr_paths(where) if images and save else {}
-    prints = {name: fingerprint(method) for name, method in does.items()}
+    prints = {name: fingerprint(method) if csv else b"" for name, method in does.items()}
     words, kind = ("method", "set", "image", "key"), "table of srkit evaluate --no-reference"
     results = Results(CsvLog(csv, COLUMNS, words, floats="%.6f", kind=kind) if csv else None)
     table, found = [], {}  # and whose each problem is
     for name, path, (set_, image) in work:
         row = {"method": name, "set": set_, "scale": scale, "image": image}
-        target = Path(save) / name / targets[path] if path in targets else None
+        target = expanded(save) / name / targets[path] if path in targets else None
         try:
             source = ready[name](path) if name in ready else path
             row["key"] = Truth(source, scale).key(prints[name])

@@ -1,6 +1,7 @@
 """Every way to a trained network: a recipe's name, a run, a file of weights, a network itself, what srkit ships."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -133,7 +134,7 @@ def find_systems(runs: Path | str, first: str = "") -> list[System]:
     Public files of weights that lie in `runs` stand among the runs. What cannot be opened is left out, with a warning.
     """
     first = find_recipe(first).name if ".py:" in first else first
-    mine = sorted([*filter(_opens, _trained(runs)), *_public(Path(runs))], key=lambda s: s.name != first)
+    mine = sorted([*filter(_opens, _trained(runs)), *_public(expanded(runs))], key=lambda s: s.name != first)
     return sorted([*mine, *shipped_systems(firsts=False)], key=lambda s: s.smoke)
 
 
@@ -146,6 +147,8 @@ def _found(
         check_finite(what, type(what).__name__)
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
     word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
+    if not word:
+        raise SrkitError("a method without a name: give a recipe, a folder, a file of weights, bicubic or nearest.")
     if named and word in INTERPOLATIONS:
         return Method(word, word, None, word)
     if isinstance(what, Recipe) or (named and (word in RECIPES or ".py:" in word)):
@@ -177,6 +180,8 @@ def _of_name(name: str, scale: int, runs: Path | None, phase: str | None, alpha:
     named = [system for system in every if system.name == name and system.scale == scale]
     for system in named:
         if (alpha is None or system.gan) and (phase is None or phase in system.phases):
+            if system.smoke:
+                warnings.warn(f"{name} x{scale} is that of {system.made}, which has hardly learned.", stacklevel=2)
             return _of_system(system, name if system.run else system.label, phase, alpha)
     wanted = f"{name} x{scale}" + (f" ({phase})" if phase else " after a second phase" if alpha is not None else "")
     here = ", ".join(f"{system.label} x{system.scale} ({', '.join(system.phases)})" for system in named)

@@ -1,5 +1,6 @@
 """How a recipe is written into a run's record, and its generator built from there again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import partial
@@ -44,6 +45,11 @@ def describe(thing: Any) -> Any:
     }
 
 
+def said(thing: Any) -> str:
+    """What a thing says of itself, in the next process too: repr, but for a function's address."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(thing))
+
+
 def _named(thing: Any) -> dict[str, Any]:
     where = parts.origin(thing)
     return {"name": thing.__name__} | ({"from": where} if where else {})
@@ -78,4 +84,9 @@ def build_generator(description: Mapping[str, Any], folder: Path | None = None) 
     kind = built(description) if "from" in description else getattr(generators, description["name"], None)
     if not callable(kind):
         raise SrkitError(f"this srkit has no generator {description['name']!r}: open it with the version that made it.")
-    return kind(**{key: built(value) for key, value in description.items() if key not in ("name", "from")})
+    options = {key: built(value) for key, value in description.items() if key not in ("name", "from")}
+    try:
+        return kind(**options)
+    except TypeError as error:  # of another version, with other options
+        way = "open it with the version that made it"
+        raise SrkitError(f"this srkit builds no {description['name']} of that record ({error}): {way}.") from error

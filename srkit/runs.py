@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from srkit import distributed
-from srkit.files import SrkitError, locked, or_left_out, replacing, write_text
+from srkit.files import SrkitError, expanded, locked, or_left_out, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
 from srkit.weights_files import open_weights
 
@@ -37,7 +37,7 @@ class Run:
     """
 
     def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -237,13 +237,13 @@ def run_folder(runs: Path | str, recipe: Recipe, profile: str, seed: int, data: 
     usual = RECIPES.get(recipe.name, recipe)
     unusual = [f"x{recipe.scale}"] if recipe.scale != usual.scale else []
     unusual += [data] if data != "starter" else []
-    return Path(runs) / "-".join([recipe.name, profile, f"s{seed}", *unusual])
+    return expanded(runs) / "-".join([recipe.name, profile, f"s{seed}", *unusual])
 
 
 def find_runs(runs: Path | str) -> list[Run]:
     """Every run below a folder that has weights, oldest first; what is damaged is left out, with a warning."""
     found = []
-    for path in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(expanded(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime):
         run = Run(path.parent)
         with or_left_out():
             found += [run] if run.phases else []

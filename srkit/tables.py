@@ -121,10 +121,13 @@ def results(rows: pd.DataFrame, baseline: str = "bicubic") -> pd.DataFrame:
     """From `evaluate`'s rows: a line a set, scale and method, with means, their intervals, and the gain in PSNR-Y.
 
     Columns: set, scale, method, images; each score with _low and _high; where the baseline is there, gain over it on
-    the same pictures in dB, with gain_low, gain_high, p and p_holm of `paired_tests`.
+    the same pictures in dB, with gain_low, gain_high, p and p_holm of `paired_tests`; and degradation, where LR is not
+    the papers' bicubic. Raises SrkitError for rows of several degradations, whose means say nothing.
     """
-    keys = ["set", "scale", "method"]
-    lines = []
+    keys, lines = ["set", "scale", "method"], []
+    made = [*rows["degradation"].dropna().unique()] if "degradation" in rows else []
+    if len(made) > 1:
+        raise SrkitError(f"the rows are of several degradations ({', '.join(made)}): make a table of each.")
     for names, own in rows.groupby(keys, sort=False):
         line = dict(zip(keys, names, strict=True)) | {"images": len(own)}
         for column in [c for c in SHOWN if c in rows]:
@@ -135,7 +138,7 @@ def results(rows: pd.DataFrame, baseline: str = "bicubic") -> pd.DataFrame:
     table = pd.DataFrame(lines)
     if baseline in set(rows["method"]) and rows["method"].nunique() > 1:
         table = table.merge(paired_tests(rows, baseline).drop(columns="images"), on=keys, how="left")
-    return table
+    return table if made in ([], ["bicubic"]) else table.assign(degradation=made[0])
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -184,6 +187,7 @@ def table_caption(table: pd.DataFrame, made: str = "") -> str:
     if "p" in table:
         corrected = ", after Holm" if _several(table) else ""
         text += f"p: paired permutation test of PSNR-Y against bicubic{corrected}. "
+    text += f"LR: {table['degradation'].iloc[0]}. " if "degradation" in table else ""
     return f"{text}Best in bold, second underlined. {made}".strip()
 
 

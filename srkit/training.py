@@ -18,7 +18,7 @@ from srkit.checking import require
 from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
 from srkit.device import find_device
-from srkit.files import check_numbers
+from srkit.files import check_numbers, expanded
 from srkit.health import findings
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
@@ -71,6 +71,7 @@ def train(
     check_numbers(0, seed=seed)
     check_numbers(1, scale=scale, crop=crop, batch=batch, accumulate=accumulate)
     check_numbers(1e-12, max_minutes=max_minutes)
+    seed, scale, crop, batch = (each if each is None else int(each) for each in (seed, scale, crop, batch))  # of numpy
     until = time.monotonic() + 60 * (max_minutes or math.inf)
     profile = find_profile(profile)
     profile = replace(profile, perceptual_weights=perceptual_weights or profile.perceptual_weights)
@@ -86,7 +87,7 @@ def train(
         require(recipe)
     for loss in [loss for phase in recipe.phases for loss in phase.losses]:
         loss.ready(there.name)  # missing VGG weights stop the run here
-    images, kept = decode_all(photographs, Path(cache or home() / "data" / "cache"))
+    images, kept = decode_all(photographs, expanded(cache or home() / "data" / "cache"))
     pairs = photographs.lr, photographs.white, photographs.directed
     patches = Patches(images, recipe.scale, recipe.crop, recipe.degradation, seed, kept, *pairs)
     valid = checked_validation(photographs, recipe.scale, *profile.validate_on, recipe.degradation)

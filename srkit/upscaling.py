@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from srkit.data.levels import check_white, fewer_bits, say_levels, stretched
 from srkit.data.sources import find_pictures
 from srkit.device import Device, find_device
 from srkit.files import SrkitError, check_numbers, expanded
@@ -108,20 +109,26 @@ def upscale_file(
     network: nn.Module,
     force: bool = False,
     max_pixels: int = MAX_PIXELS,
+    white: int | None = None,
     **options: Any,
 ) -> Path:
     """The picture of one file, enlarged into another, with its EXIF and its ICC profile; options are upscale's.
 
     The target's suffix says its kind, or the source's content where the suffix is no picture's. What of the source is
-    not in the target, as further pages or XMP, is named by a warning. Raises SrkitError where there is a file already
+    not in the target, as further pages or XMP, is named by a warning. white: the value that is white in a 16-bit file
+    of fewer bits, such as 4095; the target then uses all 16. Raises SrkitError where there is a file already
     and no `force`, and before any work where the kind cannot hold so many pixels.
     """
     check_numbers(1, max_pixels=max_pixels)
+    check_white(white)
     source, target = expanded(source), expanded(target)
     if target.exists() and (not force or target.samefile(source)):
         more = "another folder" if source.exists() and target.samefile(source) else "--force, or another folder"
         raise SrkitError(f"{target} is there already: choose {more}.")
     picture = read_picture(source, max_pixels)
+    picture = replace(picture, pixels=stretched(picture.pixels, white))
+    if (largest := fewer_bits(picture.pixels)) is not None:
+        say_levels({source: largest})
     kind = KINDS.get(target.suffix.lower(), picture.kind)
     height, width = (network.scale * side for side in picture.pixels.shape[:2])
     check_size(target, kind, height, width)

@@ -192,6 +192,18 @@ def test_the_gallery_goes_from_the_greatest_gain_to_the_least(tmp_path):
     assert {path.suffix for path in (tmp_path / "gallery").iterdir()} == {".png", ".pdf", ".csv"}
 
 
+def test_a_gallery_shows_what_was_scored_when_lr_is_given_or_degraded(picture, tmp_path):
+    dark = tmp_path / "dark.png"
+    write_image(dark, read_image(picture)[::2, ::2] // 2)
+    for more in ({"given": {picture: dark}}, {"degradation": lambda hr, scale, seed: hr[..., ::scale, ::scale] / 3}):
+        methods = {"nearest": "nearest", "bicubic": "bicubic"}
+        scored = evaluate(methods, [picture], 2, **more)
+        comparison.gallery(scored, methods, [picture], 2, tmp_path / "gallery", size=32, **more)
+        shown = pd.read_csv(tmp_path / "gallery" / "1-cat.csv")
+        assert shown["psnr_y"].max() < 20
+        np.testing.assert_allclose(shown["psnr_y"], scored["psnr_y"], rtol=1e-4)
+
+
 def test_a_gallery_of_few_small_pictures_shows_each_once_and_of_one_method_is_refused(picture, tmp_path):
     methods = {"nearest": "nearest", "bicubic": "bicubic"}
     table = evaluate(methods, [picture], 2)

@@ -64,3 +64,10 @@ def test_another_kind_of_file_is_refused_and_a_locked_one_waited_for(log, monkey
     log.path.unlink()
     with locked(log.path), pytest.raises(SrkitError, match="in use by another process"):
         log.append({"who": "me"})
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path):
+    """A device may have no end: /dev/full gives zeros until the memory is full."""
+    for path in (tmp_path, "/dev/zero"):
+        with pytest.raises(SrkitError, match="is no table of this kind"):
+            CsvLog(path, ["who"]).read()

@@ -247,3 +247,9 @@ def test_a_set_keeps_its_white_level_in_training_validation_and_cache(tmp_path, 
     assert np.array_equal(cached, image)
     with pytest.raises(SrkitError, match="a white level of 0"):
         find_photographs(folder, white=0)
+
+
+def test_values_over_the_white_level_that_is_given_are_said(tmp_path):
+    deep(tmp_path / "a.png", "grey", 4095)
+    with pytest.warns(UserWarning, match="over white: a.png; values up to 4095 are cut at 1023. .*white=4095"):
+        decode([tmp_path / "a.png"], 1023)

@@ -5,6 +5,7 @@ import struct
 import zlib
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -272,3 +273,14 @@ def test_a_file_without_the_right_to_read_it_is_told(tmp_path, photo, monkeypatc
     monkeypatch.setattr(Image, "open", shut)
     with pytest.raises(SrkitError, match=re.escape("a.png cannot be read (Permission denied): mend its rights")):
         read_picture(path)
+
+
+def test_colour_spaces_and_bits_that_pillow_drops_without_a_word_are_named(tmp_path, photo):
+    info = PngInfo()
+    info.add(b"cICP", b"\x09\x10\x00\x01")  # BT.2100 PQ
+    Image.fromarray(photo).save(tmp_path / "a.png", pnginfo=info)
+    assert read_picture(tmp_path / "a.png").lost == ["colour space (cICP)"]
+    for bits in (8, 10):
+        pixels = photo if bits == 8 else photo.astype(np.uint16) * 4
+        (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(pixels, bitspersample=bits))
+        assert read_picture(tmp_path / "a.avif").lost == ["bits beyond 8"] * (bits > 8)

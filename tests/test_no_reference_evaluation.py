@@ -25,7 +25,8 @@ class Nearest(nn.Module):
         self.scale, self.calls = 2, []
 
     def forward(self, lr):
-        self.calls.append(lr.shape)
+        if lr.shape[2:] != (24, 24):  # of `srkit.fingerprints`
+            self.calls.append(lr.shape)
         return nn.functional.interpolate(lr, scale_factor=2.0)
 
 

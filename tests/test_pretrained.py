@@ -1,5 +1,6 @@
 """Shipped weights: they load, they are what their card says, and no benchmark picture was among their photographs."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -88,7 +89,8 @@ def test_a_smoke_run_comes_after_what_is_shipped_and_any_other_before(trained, t
     assert "laptop profile, seed 0" in found.source
     assert same(found.network, laptop.generator("gan"))
     alone = trained(scale=8, profile="smoke", folder="eight")
-    assert same(pretrained.resolve("srgan_light", 8, runs).network, alone.generator())
+    with pytest.warns(UserWarning, match="srgan_light x8 is that of .*smoke profile.*, which has hardly learned"):
+        assert same(pretrained.resolve("srgan_light", 8, runs).network, alone.generator())
 
 
 def test_alpha_mixes_the_phases_of_one_run_and_never_those_of_two(trained, tmp_path):
@@ -175,6 +177,13 @@ def test_a_foreign_or_damaged_record_stops_nobody_else(trained, tmp_path):
         assert same(pretrained.resolve("srgan_light", 4, tmp_path / "runs").network, run.generator())
     with pytest.raises(SrkitError, match="is not the record of a run"):
         pretrained.resolve(tmp_path / "runs" / "0")
+    record = json.loads((run.folder / "config.json").read_text())
+    record["recipe"]["generator"]["attention"] = True  # of a later srkit
+    (run.folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(SrkitError, match="builds no SRResNet of that record .*attention"):
+        pretrained.resolve(run)
+    with pytest.raises(SrkitError, match="a method without a name"):
+        pretrained.resolve("")
 
 
 def test_a_network_that_a_recipe_sharpens_is_sharpened_once_and_mixed_without(trained):

@@ -299,3 +299,13 @@ def test_every_work_that_a_notebook_cites_is_in_the_bibliography(project):
     for path in sorted((project / "notebooks").glob("*.ipynb")):
         cited = set(re.findall(r"arXiv:(\d{4}\.\d{5})", path.read_text()))
         assert {number for number in cited if number not in works} == set(), path.name
+
+
+def test_a_table_says_what_lr_is_and_mixes_no_two_kinds(tmp_path):
+    given = rows(ours=0.5).assign(degradation="Camera(strength=1.0)")
+    write_table(tmp_path / "t.tex", given)
+    assert "LR: Camera(strength=1.0)." in (tmp_path / "t.tex").read_text()
+    both = pd.concat([given, rows(ours=0.5).assign(degradation="bicubic")])
+    with pytest.raises(SrkitError, match=r"several degradations \(Camera\(strength=1.0\), bicubic\)"):
+        results(both)
+    assert "degradation" not in results(rows(ours=0.5).assign(degradation="bicubic"))

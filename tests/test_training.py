@@ -4,18 +4,21 @@ import signal
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from srkit.cli import main
 from srkit.data.sources import find_photographs
 from srkit.dataset import Patches, decode
 from srkit.device import Device
+from srkit.evaluation import evaluate
 from srkit.files import SrkitError
 from srkit.generator import sharpen
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES, Phase
-from srkit.runs import Run
+from srkit.runs import Run, find_runs
 from srkit.steps import Learner, learning_rate
 from srkit.training import Interrupted, train
 
@@ -382,3 +385,25 @@ def test_schedules_follow_their_formulas():
         assert learning_rate(cosine, step) == pytest.approx(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    run = train("srgan", TINY, np.arange(2)[1], runs=tmp_path, batch=np.int64(3), max_minutes=np.float32(1e-5))
+    assert (run.folder.name, run.config["seed"], run.config["recipe"]["batch"]) == ("srgan-smoke-s1", 1, 3)
+
+
+def test_tilde_is_the_users_folder_for_runs_and_scores(tmp_path, monkeypatch):
+    """As --runs=~/runs gives it, which no shell replaces, and as Python does."""
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = train("srgan", TINY, runs="~/runs", cache="~/cache")
+    assert run.done
+    assert run.folder == tmp_path / "me" / "runs" / "srgan-smoke-s0"
+    assert [found.folder for found in find_runs("~/runs")] == [run.folder]
+    assert Run("~/runs/srgan-smoke-s0").phases == ["psnr", "gan"]
+    photograph = find_photographs().valid[0]
+    evaluate({"it": "~/runs/srgan-smoke-s0"}, [photograph], 4, csv="~/s.csv", save="~/sr", lpips=False)
+    assert main(["train", "srgan", "--runs=~/more", "--max-minutes", "0.0001"]) == 0
+    assert {path.name for path in (tmp_path / "me").iterdir()} >= {"runs", "s.csv", "sr", "more"}
+    assert not any((tmp_path / "here").iterdir())

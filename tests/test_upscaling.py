@@ -501,3 +501,17 @@ def test_a_name_that_begins_with_a_dash_goes_after_two(tmp_path, weights, photo,
     monkeypatch.chdir(tmp_path)
     assert main(["upscale", "--out", "out", "--weights", weights, "--format", "webp", "--", "-a.png"]) == 0
     assert (tmp_path / "out" / "-a.webp").exists()
+
+
+def test_pictures_of_12_bits_are_named_and_enlarged_by_their_white(tmp_path, weights, photo):
+    """As those of 16 bits, which they are then: black ones come out otherwise."""
+    for name, white in (("12.png", 4095), ("16.png", 65535)):
+        Image.fromarray((photo[..., 1].astype(np.uint32) * white // 255).astype(np.uint16)).save(tmp_path / name)
+    where = ["--weights", weights, "--out", str(tmp_path / "out")]
+    with pytest.warns(UserWarning, match="nearly black: 12.png; .*white=4095"):
+        assert main(["upscale", str(tmp_path / "12.png"), *where]) == 0
+    for name, white in (("12.png", ["--white", "4095"]), ("16.png", [])):
+        assert main(["upscale", str(tmp_path / name), *where, "--force", *white]) == 0
+    one, other = (read_picture(tmp_path / "out" / name).pixels.astype(float) for name in ("12.png", "16.png"))
+    assert np.abs(one - other).max() < 65535 / 255
+    assert other.max() > 16383

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from traitlets import Bool, Bytes, Float, Int, List, TraitError, Tuple, Unicode, validate
 
-from srkit.files import SrkitError, check_numbers, replacing, write_text
+from srkit.files import SrkitError, check_numbers, expanded, replacing, write_text
 from srkit.images import read_image
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class CompareSlider(anywidget.AnyWidget):
             pictures=still,
         )
         write_text(path, page)
-        return Path(path)
+        return expanded(path)
 
     def to_gif(self, path: Path | str, wipe: bool = True, seconds: float = 1.5) -> Path:
         """Write an animation: each picture under its label for `seconds`, then the next one, wiped over it or at once.
@@ -126,7 +126,7 @@ class CompareSlider(anywidget.AnyWidget):
             frame.putpalette(together.getpalette())
         with replacing(path) as beside:
             first.save(beside, save_all=True, append_images=rest, duration=times, loop=0, optimize=False)
-        return Path(path)
+        return expanded(path)
 
     def twin(self, size: int = 64) -> "Figure":
         """The figure that stands for the slider: the last picture whole, and of each the part that is zoomed in on.

@@ -17,7 +17,7 @@ from PIL import Image
 from srkit.apps import slider
 from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
-from srkit.files import SrkitError, replacing
+from srkit.files import SrkitError, expanded, replacing
 from srkit.images import read_image
 from srkit.pretrained import System, resolve, shipped_systems
 from srkit.recipes import find_recipe
@@ -42,10 +42,10 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
     Raises SrkitError where npm or the export's packages are missing, the runtime is not the pinned one, or the folder
     holds something else.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").exists():
         raise SrkitError(f"{folder} holds other files: name a new folder for the page.")
-    archive = _runtime(Path(cache or pooch.os_cache("srkit")))
+    archive = _runtime(expanded(cache or pooch.os_cache("srkit")))
     for part in ("ort", "networks", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for source in (*HERE.iterdir(), *(slider.HERE / name for name in ("slider.js", "slider.css"))):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
-from srkit.files import SrkitError, needed, write_text
+from srkit.files import SrkitError, expanded, needed, write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -46,7 +46,7 @@ def build(edition: str, out: Path | str, notebooks: Path | str | None = None) ->
 
     written = []
     for chapter in chapters(notebooks):
-        target = Path(out).resolve() / chapter.path.name
+        target = expanded(out).resolve() / chapter.path.name
         if target == chapter.path:
             raise SrkitError(f"{out} holds the source of the editions: choose another folder with --out.")
         source = nbformat.read(chapter.path, as_version=4)

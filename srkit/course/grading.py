@@ -12,7 +12,7 @@ from srkit.course.editions import assigned
 from srkit.course.exercises import exercises
 from srkit.course.notebooks import chapters
 from srkit.course.runner import own_kernel
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, expanded, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def grade(
     """
     import pandas as pd
 
-    folder = Path(submissions)
+    folder = expanded(submissions)
     files = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     if not files:
         raise SrkitError(f"{submissions} holds no notebooks: give the folder that has a folder for each student.")

@@ -54,7 +54,9 @@ def run_course(
     chosen = choose(chapters(notebooks), only)
     data = "+".join(map(_whole, several(data)))
     find_photographs(data)
-    runs, figures = (Path(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures")))
+    runs, figures = (
+        expanded(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures"))
+    )
     given = {"PROFILE": profile, "DATA": data, "SEED": seed, "RUNS": str(runs), "FIGURES": str(figures)}
     unknown = set(settings) - {name for chapter in chosen for name in chapter.parameters}
     if unknown:

@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from srkit.data.levels import likely_white, read_levels
-from srkit.data.pairs import listed
 from srkit.data.registry import NAMED
 from srkit.data.sources import all_photographs, find_photographs
-from srkit.files import SrkitError
+from srkit.files import SrkitError, listed
 from srkit.images import read_image
 
 ALIKE = 32  # of 256 bits: two pictures whose hashes differ in no more show the same scene

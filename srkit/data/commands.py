@@ -22,6 +22,8 @@ def data(
     from srkit.data import audit, download, registry
     from srkit.data.sources import all_photographs
 
+    if name is None and (verify or report or against or degrade or out):
+        raise SrkitError("of which photographs? Name a set or a folder: `srkit data` alone lists the sets.")
     if name is None:
         print(registry.listing())
     elif report or against:

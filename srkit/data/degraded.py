@@ -9,7 +9,7 @@ from torch import Tensor
 from srkit import __version__
 from srkit.data.sources import find_pictures
 from srkit.degradations import degrade
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, expanded, write_text
 from srkit.images import crop_to_multiple, read_image, write_image
 from srkit.progress import Progress
 from srkit.records import describe
@@ -27,7 +27,7 @@ def write_degraded(
     Photograph number n, from 0, is degraded with seed + n, so the files are the same wherever they are made.
     `srkit evaluate --images FOLDER` takes the pairs. Raises SrkitError where the folder holds pictures already.
     """
-    folder, made = Path(folder), {}
+    folder, made = expanded(folder), {}
     if find_pictures(folder):
         raise SrkitError(f"{folder} holds pictures already: name a new folder, or empty this one.")
     with Progress(len(photographs), "degrading") as bar:

@@ -99,26 +99,34 @@ def match(
 
 def looks_paired(paths: Iterable[Path]) -> str | None:
     """A sentence where most pictures have a namesake of half, a third, ... the size, though nothing says HR or LR."""
-    groups, found = {}, []
+    paths, groups, found = list(paths), {}, {}
     for path in paths:
-        groups.setdefault(_bare(path), []).append(path)
-    for group in groups.values():
-        if len(group) > 1:
+        words = re.split("[-_ ]", path.stem.lower())  # HR_baby and LR_baby, baby-large and baby-small
+        for name in {_bare(path), "-".join(words[1:]), "-".join(words[:-1])} - {""}:
+            groups.setdefault(name, []).append(path)
+    for name, group in groups.items():
+        if len(group) == 2 or (len(group) > 2 and name == _bare(group[0])):
             hr, lr, *_ = sorted(group, key=lambda path: size(path) or (0, 0), reverse=True)
-            found += [(hr, lr, scale) for scale in scales(hr, lr)[-1:] if scale > 1]
-    if not found or 2 * len(found) < len(groups):
+            times = max(scales(hr, lr), default=1)
+            found |= {lr: (hr, lr, times)} if times > 1 else {}
+    if 3 * len(found) < max(len(paths), 3):
         return None
-    (hr, lr, scale), more = found[0], f", as {len(found) - 1} more are" * (len(found) > 1)
+    (hr, lr, scale), *_ = found.values()
+    more = f", as {len(found) - 1} more are" * (len(found) > 1)
     return f"{hr} is {scale} times as large as {lr}{more}: if they are pairs, call their folders HR and LR"
 
 
 def read_lr(path: Path, hr: np.ndarray, scale: int, white: int | None = None) -> np.ndarray:
     """Decode a given LR picture as uint8 (H // scale, W // scale, 3) of HR (H, W, ...): an edge rounded up is cut.
 
-    white: see `srkit.data.levels.read_levels`. Raises SrkitError where it has another size.
+    white: see `srkit.data.levels.read_levels`. Raises SrkitError where it has another size, or is black and HR is not.
     """
     height, width = (side // scale for side in hr.shape[:2])
-    lr, _ = read_levels(path, white)
+    lr, most = read_levels(path, white)
+    if white is None and most is not None and hr.mean() > 2 * lr.mean() + 1:
+        raise SrkitError(
+            f"{path} is nearly black, and HR is not: of its 16 bits no value is over {most}: save all alike."
+        )
     if not (0 <= lr.shape[0] - height <= 1 and 0 <= lr.shape[1] - width <= 1):
         raise SrkitError(f"{path} is {lr.shape[1]} x {lr.shape[0]}, and x{scale} wants {width} x {height}: replace it.")
     return lr[:height, :width]
@@ -138,12 +146,6 @@ def size(path: Path) -> tuple[int, int] | None:
     with suppress(SrkitError), header(path) as picture:
         return picture.size[::-1] if orientation(picture) >= 5 else picture.size
     return None
-
-
-def listed(paths: Iterable[Path | str]) -> str:
-    """The names of at most five files, and how many more there are."""
-    names = [Path(path).name for path in paths]
-    return ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
 
 
 def says_only_kind(place: str) -> bool:

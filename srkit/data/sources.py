@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from srkit.data import pairs
+from srkit.data.levels import check_white
 from srkit.data.registry import NAMED, folders, several
-from srkit.files import SrkitError, digest, expanded
+from srkit.files import SrkitError, digest, expanded, listed
 from srkit.images import SUFFIXES
 
 # The colour photographs in scikit-image's own package. motorcycle_right is left out: it shows the scene of
@@ -24,7 +25,8 @@ SPLIT = re.compile(
 )
 SIDES = {1: "train", 2: "valid", 3: "test"}
 HIDDEN = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")  # what systems leave beside pictures, as dot folders are
-CLOSED = re.compile(r"\.(hei[cf]|jxl|jxr|psd|svgz?|exr|hdr|dng|cr[23]|crw|nef|arw|orf|rw2|raf|pef|srw|xcf)$", re.I)
+CLOSED = r"hei[cf]|jxl|jxr|psd|svgz?|exr|hdr|eps|ico|pcx|mpo|dng|cr[23]|crw|nef|arw|orf|rw2|raf|pef|srw|xcf"
+CLOSED = re.compile(rf"\.({CLOSED})$", re.I)
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,7 @@ def find_photographs(
             raise SrkitError(f"{_name(names)} {held}: at least two are needed, one to train on and one to validate on.")
         validating = files[9::10] or files[-1:]
         train = [path for path in files if path not in set(validating)]
-    if white is not None and not 0 < white <= 65535:
-        raise SrkitError(f"a white level of {white} is none of 16 bits: give 1023, 4095 or another up to 65535.")
+    check_white(white)
     directed = any(NAMED[str(name)].directed for name in names if str(name) in NAMED)
     return _photographs(_name(names), train, validating, lr, white, directed)
 
@@ -189,7 +190,7 @@ def _divided(name: str | Path, scale: int | None) -> tuple[dict[str, list[Path]]
         raise SrkitError(f"no LR picture of {name} has the name of an HR one: rename them, or give HR alone.")
     _say_left_out(f"of {name} that are neither HR nor LR by their folders or names", others)
     unknown = [path for path in side if side[path] == "left out"]
-    where = pairs.listed(sorted({Path(name, places[path]) for path in unknown}))
+    where = listed(sorted({Path(name, places[path]) for path in unknown}))
     _say_left_out(f"in {where}, beside folders for {' and '.join(sorted(sides))}", unknown)
     split["left out"] = sorted(set(places).difference(matched.values(), *split.values()))
     return split, matched
@@ -214,7 +215,7 @@ def _name(names: Sequence[str | Path]) -> str:
 
 def _say_left_out(what: str, paths: Iterable[Path]) -> None:
     if paths := sorted(paths):
-        warnings.warn(f"left out: {len(paths)} {what}: {pairs.listed(paths)}.", stacklevel=4)
+        warnings.warn(f"left out: {len(paths)} {what}: {listed(paths)}.", stacklevel=4)
 
 
 def _photographs(

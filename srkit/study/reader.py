@@ -28,7 +28,7 @@ VARIANT = ENTRY | {"base": str}
 
 def read_study(file: Path | str) -> Study:
     """The study that a file declares. SrkitError, with the line, for whatever in it cannot be run as it stands."""
-    file = Path(file)
+    file = expanded(file)
     text = _text(file, "a study's file")
     try:
         said = tomllib.loads(text)

@@ -21,7 +21,7 @@ from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
 from srkit.figures import busiest
-from srkit.files import SrkitError, write_text
+from srkit.files import SrkitError, expanded, write_text
 from srkit.generator import count_parameters
 from srkit.images import crop_at, crop_to_multiple, read_image, write_image
 from srkit.metrics import lpips_judge
@@ -72,7 +72,7 @@ class Record:
 
 def read_record(folder: Path | str) -> Record:
     """The record in figures/STUDY/. SrkitError where there is none."""
-    folder = Path(folder)
+    folder = expanded(folder)
     try:
         study = json.loads((folder / "study.json").read_text())
         _ = [run["loss_weights"] for run in study["runs"]]  # an older srkit kept none

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from srkit.files import locked
+from srkit.files import expanded, locked
 from srkit.paths import home
 from srkit.study.figures import draw_study
 from srkit.study.page import write_pages
@@ -31,7 +31,7 @@ def redraw(file: Path | str, figures: Path | str | None = None) -> list[Path]:
 
 def figures_of(study: Study, figures: Path | str | None = None) -> Path:
     """The folder of a study's figures."""
-    return Path(figures) if figures else home() / "figures" / study.name
+    return expanded(figures) if figures else home() / "figures" / study.name
 
 
 def _write(record: Record) -> list[Path]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from srkit.data.sources import find_images
 from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate
-from srkit.files import SrkitError
+from srkit.files import SrkitError, expanded
 from srkit.metrics import lpips_judge
+from srkit.records import said
 from srkit.runs import Run
 from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
@@ -29,7 +30,7 @@ def task(scale: int, degradation: object) -> str:
     'x4, bicubic'
     """
     named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
-    digest = hashlib.sha256(repr(degradation).encode()).hexdigest()[:6]
+    digest = hashlib.sha256(said(degradation).encode()).hexdigest()[:6]
     return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
 
 
@@ -44,7 +45,7 @@ def score_one(planned: Planned, runs_folder: Path | str, device: str | None = No
     Rows have the phase as their method. A first phase that was taken from another run is scored there. What is scored
     already is not done again.
     """
-    run = Run(Path(runs_folder) / planned.folder)
+    run = Run(expanded(runs_folder) / planned.folder)
     if is_scored(planned, run):
         return
     lpips = lpips_judge(device or "cpu")

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from srkit.files import SrkitError, needed, write_text
+from srkit.files import SrkitError, expanded, needed, write_text
 from srkit.paths import home
 from srkit.runs import Run
 from srkit.stopping import stop_asked
@@ -109,7 +109,7 @@ class _Job:
 
 def runs_of(study: Study, runs: Path | str | None = None) -> Path:
     """The folder of a study's runs."""
-    return Path(runs) if runs else home() / "runs" / study.name
+    return expanded(runs) if runs else home() / "runs" / study.name
 
 
 def share(runs: list[Planned], part: tuple[int, int] | None) -> list[Planned]:
@@ -165,7 +165,7 @@ def _is_claimed(planned: Planned, folder: Path) -> bool:
 
 def work_on(file: Path | str, name: str, runs: Path | str, device: str | None) -> int:
     """What a worker process does: one run, trained and scored. Returns its exit status."""
-    study, folder = read_study(file), Path(runs)
+    study, folder = read_study(file), expanded(runs)
     planned = next(planned for planned in study.runs() if planned.folder == name)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:

@@ -14,7 +14,7 @@ from srkit import __version__
 from srkit.apps.rating import opinions
 from srkit.data.audit import report
 from srkit.data.registry import NAMED
-from srkit.files import digest, write_text
+from srkit.files import digest, expanded, write_text
 from srkit.paths import home
 from srkit.profiles import PROFILES
 from srkit.study.record import Record
@@ -162,7 +162,7 @@ def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any
 
 def _inputs(what: Sequence[str], records: Sequence[Record], out: Path) -> dict[str, dict[str, str]]:
     """The SHA-256 of each file that a chapter is made from, by folder: the records', and what lies in the runs'."""
-    folders = [*(record.folder for record in records), *(Path(word) for word in what if Path(word).is_dir())]
+    folders = [*(record.folder for record in records), *(expanded(word) for word in what if expanded(word).is_dir())]
     kinds = (".json", ".csv", ".safetensors")
     return {
         _name(folder, out): {path.name: digest(path) for path in sorted(folder.glob("*")) if path.suffix in kinds}

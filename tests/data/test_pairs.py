@@ -301,3 +301,29 @@ def test_pillow_agrees_on_the_scales(tmp_path):
     a, b, c = (tmp_path / f"{name}.png" for name in "abc")
     assert pairs.scales(a, b) == []
     assert pairs.scales(a, c) == [4]
+
+
+@pytest.mark.parametrize("names", [("HR_{}", "LR_{}"), ("{}-original", "{}-small"), ("large {}", "tiny {}")])
+def test_pairs_by_other_words_in_their_names_are_told(tmp_path, names):
+    for n, who in enumerate(("astronaut", "coffee", "cat")):
+        for name, size in zip(names, (64, 16), strict=True):
+            write_image(tmp_path / f"{name.format(who)}.png", ramp(size, size, blue=n))
+    with pytest.warns(UserWarning, match="is 4 times as large as .*, as 2 more are: if they are pairs, call their"):
+        find_photographs(tmp_path)
+
+
+def test_numbered_pictures_of_two_sizes_are_no_pairs(tmp_path):
+    for n in range(8):
+        write_image(tmp_path / f"img_{n}.png", ramp(64 >> (n == 3), 64 >> (n == 3), blue=n))
+    with warnings.catch_warnings(action="error"):
+        find_photographs(tmp_path)
+
+
+def test_a_nearly_black_lr_of_12_bits_beside_a_bright_hr_is_refused(tmp_path):
+    folder = lay(tmp_path / "pairs", "HR/a.png", "LR/a.png", "HR/b.png", "LR/b.png")
+    lr = read_image(folder / "LR" / "b.png")[..., 1].astype(np.uint16) * 16
+    Image.fromarray(lr).save(folder / "LR" / "b.png")
+    with pytest.raises(SrkitError, match=r"b.png is nearly black, and HR is not: of its 16 bits no value is over \d+"):
+        pairs.read_lr(folder / "LR" / "b.png", read_image(folder / "HR" / "b.png"), 4)
+    black = (read_image(folder / "HR" / "b.png") // 16).astype(np.uint8)
+    assert pairs.read_lr(folder / "LR" / "b.png", black, 4).shape == (25, 25, 3)

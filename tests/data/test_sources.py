@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srkit.cli import main
 from srkit.data.sources import find_images, find_photographs, find_pictures
 from srkit.files import SrkitError
 
@@ -181,9 +182,9 @@ def test_what_pillow_opens_is_taken(tmp_path, content):
 
 def test_pictures_that_do_not_open_here_are_counted_and_named(tmp_path):
     lay(tmp_path, "1.png")
-    for name in ("a.HEIC", "b.heic", "c.dng", "notes.txt", ".d.heic"):
+    for name in ("a.HEIC", "b.heic", "c.mpo", "notes.txt", ".d.heic"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"left out: 3 \.dng, \.heic in .*as PNG or JPEG: a\.HEIC, b\.heic, c\.dng"):
+    with pytest.warns(UserWarning, match=r"left out: 3 \.heic, \.mpo in .*as PNG or JPEG: a\.HEIC, b\.heic, c\.mpo"):
         assert names(find_pictures(tmp_path)) == ["1.png"]
 
 
@@ -225,3 +226,10 @@ def test_a_file_that_may_not_be_read_is_named_and_the_rest_goes_on(tmp_path, mon
     with pytest.warns(UserWarning, match=r"left out: .*1\.png cannot be read \(Permission denied\)"):
         found = find_photographs(tmp_path)
     assert (names(found.train), names(found.valid)) == (["2.png"], ["3.png"])
+
+
+def test_srkit_data_without_a_name_lists_and_does_nothing_else(tmp_path, capsys):
+    assert main(["data", "--degrade", "wild", "--out", str(tmp_path / "new")]) == 1
+    assert "of which photographs?" in capsys.readouterr().err
+    assert main(["data"]) == 0
+    assert "set14" in capsys.readouterr().out
