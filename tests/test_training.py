@@ -357,9 +357,11 @@ def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_
     phase = going.recipe.phases[1]
     going.begin(phase)
     lr, hr = batch(2)
-    going.step(phase, lr, hr, 1e-3, 0)
-    going.check()
-    before = [p.clone() for network in (going.generator, going.discriminator) for p in network.parameters()]
+    start, before = [], []
+    for copies in (start, before):
+        copies += [p.clone() for network in (going.generator, going.discriminator) for p in network.parameters()]
+        going.step(phase, lr, hr, 1e-3, 0) if copies is start else going.check()
+    assert not any(torch.equal(a, b) for a, b in zip(start, before, strict=True)), "what is finite moves them"
     for number, factor in ((1, math.inf), (2, 1), (3, math.inf)):
         going.step(phase, lr, hr * factor, 1e-3, number)
     after = [p for network in (going.generator, going.discriminator) for p in network.parameters()]
