@@ -143,6 +143,10 @@ def test_shares_are_the_norms_of_the_weighted_gradients_at_sr():
     assert float(shares["share_pixel"]) == pytest.approx(float(norms[0] / sum(norms)), rel=1e-5)
     assert float(shares["share_adversarial"]) == pytest.approx(float(norms[1] / sum(norms)), rel=1e-5)
     assert gradient_shares({"pixel": (0 * sr).sum()}, sr) == {"share_pixel": 0}, "and not NaN"
+    large = torch.rand(1, 3, 64, 64).half().requires_grad_()
+    assert gradient_shares({"pixel": (1000 * large.float()).sum()}, large) == {"share_pixel": 1}, (
+        "float16 ends at 65504"
+    )
 
 
 def test_the_shares_in_fp16_are_those_in_fp32():
@@ -227,6 +231,7 @@ def test_a_learner_begins_with_the_first_phase_at_step_0_through_the_compiler_wh
     assert going.d_optimizer is None
     assert going.forward is going.generator
     assert Learner(going.recipe, compiled=True).forward == "compiled"
+    assert going._place(nn.Identity().eval()).training
     lr, hr = batch(going.recipe)
     with pytest.raises(SrkitError, match="the pixel loss is not finite at step 1:"):
         going.step(going.recipe.phases[0], lr, hr * math.inf, 1e-3)
@@ -322,6 +327,7 @@ def test_a_step_becomes_a_graph_for_each_kind_of_step_and_none_where_shares_are_
     for number in (0, 1, 4, 9):
         terms = going.step(phase, *pair, 1e-3, number)
         assert ("pixel" in terms) == (number in (4, 9))
+        assert "share_pixel" not in terms
     assert len(replayed) == 4
     assert len({*map(id, replayed)}) == len(going.graphs) == 2
     assert "share_pixel" in going.step(phase, *pair, 1e-3, 14, balance=True)
