@@ -1,6 +1,7 @@
 """One training step against closed forms: what each number in it does to the gradient."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,9 @@ def test_losses_of_one_term_are_added_each_with_its_weight():
     for name, drift in zip(("red", "green", "blue"), error.mean((0, 2, 3)), strict=True):
         torch.testing.assert_close(terms[name], drift)
     assert float(terms["share_pixel"]) == pytest.approx(1)
+    error, last = going.generator(lr) - hr, going.generator.tail[0].weight
+    (by_hand,) = torch.autograd.grad(error.square().mean() + 0.5 * error.abs().mean(), last)
+    torch.testing.assert_close(last.grad, by_hand)
 
 
 def test_fp16s_scale_is_taken_out_before_the_norm_and_the_step():
@@ -177,13 +181,13 @@ def test_the_shares_of_a_step_are_logged_when_asked_and_change_nothing():
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("sick", ["generator", "discriminator"])
-def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_not(sick, monkeypatch):
+@pytest.mark.parametrize(("sick", "spike"), [("generator", math.inf), ("discriminator", math.nan)])
+def test_fp16_that_skips_every_step_is_stopped_with_what_to_do_and_a_spike_is_not(sick, spike, monkeypatch):
     monkeypatch.setattr(steps, "MOST_SKIPPED", 2)
     going, phase = learner("srgan")
     going.scaler = torch.amp.GradScaler("cpu")  # as on a GPU; the networks themselves are in float32
     pair, ill = batch(going.recipe), True
-    next(getattr(going, sick).parameters()).register_hook(lambda slope: slope / 0 if ill else slope)
+    next(getattr(going, sick).parameters()).register_hook(lambda slope: slope + spike if ill else slope)
     still = [p.clone() for p in getattr(going, sick).parameters()]
     for ill in (True, False, True):
         logged = going.step(phase, *pair, 0.0)["grad_norm" if sick == "generator" else "d_grad_norm"]
@@ -207,6 +211,19 @@ def test_a_run_goes_on_in_another_precision():
     half.load_state_dict(going.state_dict(), phase)
     for mine, other in zip(going.generator.parameters(), half.generator.parameters(), strict=True):
         assert torch.equal(mine, other)
+
+
+def test_a_learner_takes_up_a_state_of_a_phase_that_it_had_not_begun():
+    there, phase = learner("srgan")
+    pair = batch(there.recipe)
+    there.step(phase, *pair, 1e-3)
+    going = Learner(there.recipe, seed=1)
+    going.load_state_dict(deepcopy(there.state_dict()), phase)
+    ours, theirs = (one.step(phase, *pair, 1e-3) for one in (going, there))
+    assert ours == theirs
+    for name in ("generator", "ema", "discriminator"):
+        for a, b in zip(getattr(going, name).parameters(), getattr(there, name).parameters(), strict=True):
+            assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -300,13 +317,23 @@ def test_whatever_a_network_computes_in_the_losses_get_float32(needs_real):
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
-def test_a_precision_is_what_networks_compute_in_and_fp16_alone_scales_its_loss(precision, dtype):
-    going, seen = Learner(fit(RECIPES["srresnet"], TINY), precision=precision), []
-    conv = nn.Conv2d(3, 3, 1)
-    conv.register_forward_hook(lambda module, x, y: seen.append(y.dtype))
-    going.forward = conv
-    going._upscale(torch.rand(1, 3, 4, 4))
-    assert seen == [dtype]
+def test_a_precision_is_what_networks_and_losses_compute_in_and_fp16_alone_scales_its_loss(precision, dtype):
+    seen = []
+
+    def content(sr, hr):
+        seen.append((sr @ hr).dtype)
+        return (sr - hr).square().mean()
+
+    def network():
+        conv = nn.Conv2d(3, 3, 1)
+        conv.register_forward_hook(lambda module, x, y: seen.append(y.dtype))
+        return conv
+
+    phase = Phase("gan", steps=1, losses={content: 1.0, Adversarial("vanilla"): 1.0})
+    recipe = replace(fit(RECIPES["srgan"], TINY), generator=network, discriminator=network, phases=(phase,))
+    going = Learner(recipe, precision=precision)
+    going.step(phase, *torch.rand(2, 1, 3, 4, 4), 0.0)
+    assert seen == [dtype] * 5, "SR, the two losses of the generator, and two verdicts"
     assert going.scaler.is_enabled() == ("scaler" in going.state_dict()) == (precision == "fp16")
 
 
@@ -334,6 +361,7 @@ def test_a_step_becomes_a_graph_for_each_kind_of_step_and_none_where_shares_are_
     assert len(replayed) == 4
     going.begin(phase)
     assert going.graphs == {}
+    assert [way.param_groups[0]["capturable"] for way in (going.g_optimizer, going.d_optimizer)] == [True, True]
 
 
 def test_the_adversarial_loss_is_not_rounded_to_16_bits():
