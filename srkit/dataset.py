@@ -180,8 +180,7 @@ class Patches:
             made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
             what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
-            own = origin(defined_by(degradation))
-            what = repr((*what, *own.values()) if own and degradation != "given" else what)
+            what = repr((*what, *origin(defined_by(degradation)).values()))
             file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
         lr = dict(made)

@@ -232,7 +232,6 @@ class Learner:
         watched = {"discriminator": terms["discriminator"]}
         return terms | {"d_grad_norm": self._update(self.d_optimizer, self.discriminator, watched)}
 
-    @torch.no_grad()
     def _average(self) -> None:
         """Move the running mean of the weights; a young mean moves faster, or a short run would keep its beginning."""
         self.averaged += 1

@@ -166,7 +166,6 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
         begin, end = (re.escape(tex(each)) for each in mark.split("{}"))
         cells = cells.replace(rf"{begin}(.+?){end}", rf"\\{command}{{\1}}", regex=True)
     text = cells.style.hide(axis="index").to_latex(
-        column_format="l" * cells.shape[1],
         hrules=True,
         caption=tex(caption),
         label=label,

@@ -216,6 +216,7 @@ def test_a_chain_is_its_steps_one_after_another_on_whichever_side_of_the_shrinki
     assert torch.equal(lr, Jpeg(50)(Noise(8)(BlurDown(1.2)(hr, 4, 7), 4, 8), 4, 9))
     assert torch.equal(Then(Noise(8), Bicubic())(hr, 4, 7), Bicubic()(Noise(8)(hr, 4, 7), 4))
     assert (Then(HighOrder(), Jpeg(30)).fresh, Then(Bicubic(), Jpeg(30)).fresh) == (True, False)
+    assert (Then(Unknown(), Jpeg(30)).directed, Then(Bicubic(), Jpeg(30)).directed) == (True, False)
 
 
 def test_a_name_finds_its_degradation_and_a_near_one_is_told():

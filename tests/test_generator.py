@@ -83,6 +83,18 @@ def test_a_residual_block_whose_body_gives_nothing_is_the_identity():
     torch.testing.assert_close(block(x), x)
 
 
+def test_srresnet_is_the_papers_figure_written_out():
+    network, lr = small(scale=2, blocks=1, norm=None), torch.rand(1, 3, 6, 7)
+    w = network.state_dict()
+    conv = lambda x, name: F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding="same")  # noqa: E731
+    prelu = lambda x, name: F.prelu(x, w[f"{name}.weight"])  # noqa: E731
+    first = prelu(conv(lr, "head.0"), "head.1")
+    x = first + conv(prelu(conv(first, "trunk.0.body.0"), "trunk.0.body.2"), "trunk.0.body.3")
+    x = first + conv(x, "trunk.1")
+    x = prelu(F.pixel_shuffle(conv(x, "upsampler.0"), 2), "upsampler.2")
+    torch.testing.assert_close(network(lr), conv(x, "tail.0"))
+
+
 def test_an_upsampler_puts_the_channels_where_the_paper_puts_them():
     """Shi et al. 2016, equation 4: SR at (y, x) comes from channel C r mod(y, r) ... of LR at (y / r, x / r)."""
     upsampler = Upsampler(1, 3)
@@ -117,10 +129,16 @@ def test_a_linear_end_is_not_clipped():
     assert network(torch.rand(1, 3, 6, 6)).min() == 1.5
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 5}, {"norm": "instance"}, {"end": "relu"}])
-def test_what_is_not_built_is_refused_with_the_good_names(wrong):
+@pytest.mark.parametrize(
+    ("network", "wrong"),
+    [
+        *((SRResNet, wrong) for wrong in ({"scale": 5}, {"norm": "instance"}, {"end": "relu"})),
+        *((SRResNet, {"end": "tanh", "skip": True}), (RRDBNet, {"scale": 5}), (TwoStageRRDB, {"scale": 5})),
+    ],
+)
+def test_what_is_not_built_is_refused_with_the_good_names(network, wrong):
     with pytest.raises(SrkitError, match="choose one of"):
-        SRResNet(**wrong)
+        network(**wrong)
 
 
 class Plain(nn.Sequential):
@@ -403,8 +421,11 @@ def test_an_earlier_file_of_two_stages_opens():
 
 
 def test_a_file_of_another_network_is_still_refused():
+    network = RRDBNet(channels=4, blocks=1, growth=2)
     with pytest.raises(RuntimeError, match="Missing key"):
-        RRDBNet(channels=4, blocks=1, growth=2).load_state_dict(small().state_dict())
+        network.load_state_dict(small().state_dict())
+    with pytest.raises(RuntimeError, match="Unexpected key.*more"):
+        network.load_state_dict(network.state_dict() | {"more.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

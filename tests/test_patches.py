@@ -89,6 +89,10 @@ def test_pairs_of_one_fixed_shift_are_never_turned(tmp_path, given):
     lr, hr = made([image], 4, 48, **options).batch(3, 8)
     assert torch.equal(hr, to_tensor(image).expand(8, -1, -1, -1))
     assert torch.equal(lr, Unknown()(to_tensor(image), 4).expand(8, -1, -1, -1))
+    if given:
+        assert not torch.equal(hr, made([image], 4, 48, given=options["given"]).batch(3, 8)[1]), (
+            "turned unless it is said"
+        )
 
 
 def test_a_photograph_smaller_than_the_crop_is_named_with_its_size_and_the_way_out():

@@ -226,6 +226,12 @@ def test_latex_finds_no_command_in_a_name():
     assert r"\textbf{inf}" in latex(results(rows(ours=0.5).replace({"psnr_y": {rows()["psnr_y"].iloc[0]: np.inf}})), "")
 
 
+def test_a_latex_table_has_lpips_by_alexnet_where_it_was_judged_and_else_by_squeezenet():
+    both = rows(ours=0.5).assign(lpips_squeeze=0.25)
+    for judged, column in ((both, "LPIPS"), (both.assign(lpips=np.nan), "LPIPS-squeeze")):
+        assert f"& {column} " in latex(results(judged), "").replace(r"\\", "")
+
+
 def test_a_latex_table_has_booktabs_lines_and_floats_with_caption_and_label():
     cells = pd.DataFrame({"a_b": ["1", "**2**", "<u>3</u>"], "c": ["4", "5", "6"]}, index=[7, 8, 9])
     assert as_latex(cells, "c & d", "tab:x").splitlines() == [

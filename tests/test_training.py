@@ -1,4 +1,3 @@
-import math
 import shutil
 import signal
 from dataclasses import replace
@@ -7,7 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from srkit.cli import main
 from srkit.data.sources import find_photographs
@@ -17,9 +15,9 @@ from srkit.evaluation import evaluate
 from srkit.files import SrkitError
 from srkit.generator import sharpen
 from srkit.profiles import PROFILES, fit
-from srkit.recipes import RECIPES, Phase
+from srkit.recipes import RECIPES
 from srkit.runs import Run, find_runs
-from srkit.steps import Learner, learning_rate
+from srkit.steps import Learner
 from srkit.training import Interrupted, train
 
 TINY = replace(
@@ -239,52 +237,6 @@ def test_every_weighted_term_alone_has_a_finite_gradient_for_the_generator(recip
             assert sum(float(g.abs().sum()) for g in slope) > 0, loss
 
 
-def test_a_critic_takes_its_steps_before_each_of_the_generator():
-    going = learner("wgan_gp")
-    phase = going.recipe.phases[1]
-    going.begin(phase)
-    terms = [going.step(phase, *batch(2), 1e-4, number) for number in range(10)]
-    assert ["pixel" in each for each in terms] == ([False] * 4 + [True]) * 2
-    assert all("discriminator" in each for each in terms)
-
-
-def test_the_running_mean_moves_slowly_towards_the_weights():
-    going = learner(ema=0.9)
-    going.averaged.fill_(10_000)
-    with torch.no_grad():
-        for p in going.ema.parameters():
-            p.zero_()
-        for p in going.generator.parameters():
-            p.fill_(1.0)
-    going._average()
-    assert all(torch.allclose(p, torch.full_like(p, 0.1)) for p in going.ema.parameters())
-    assert not going.ema.training
-    assert not any(p.requires_grad for p in going.ema.parameters())
-
-
-def test_a_young_running_mean_moves_faster_and_each_phase_begins_from_it_anew():
-    going = learner(ema=0.4)
-    with torch.no_grad():
-        for mean, weight in zip(going.ema.parameters(), going.generator.parameters(), strict=True):
-            mean.zero_()
-            weight.fill_(1.0)
-    for expected in (0.9, 0.9 + 0.1 * 9 / 11, 1 - 0.1 * 2 / 11 * 3 / 12, 1 - 0.1 * 2 / 11 * 3 / 12 * 4 / 13):
-        going._average()  # it keeps (1 + n) / (10 + n) after n averages: Polyak's mean with a floor
-        assert next(going.ema.parameters()).flatten()[0] == pytest.approx(expected)
-    going.begin(going.recipe.phases[1])
-    assert all(torch.equal(a, b) for a, b in zip(going.ema.parameters(), going.generator.parameters(), strict=True))
-    assert going.averaged == 0
-
-
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched():
-    going = learner("srresnet")
-    before = [p.clone() for p in going.generator.parameters()]
-    lr, hr = batch(2)
-    with pytest.raises(SrkitError, match="pixel loss is not finite"):
-        going.step(going.recipe.phases[0], lr, hr * math.inf, 1e-3)
-    assert all(torch.equal(a, b) for a, b in zip(before, going.generator.parameters(), strict=True))
-
-
 @pytest.mark.parametrize("recipe", ["srresnet", "srgan"])
 def test_the_fast_step_and_the_plain_one_agree_in_loss_and_gradients(recipe):
     from benchmarks.plain import PlainSRGAN, PlainSRResNet
@@ -320,71 +272,11 @@ def without_norm(recipe="srgan"):
     return replace(whole, **parts)
 
 
-def test_a_batch_taken_in_pieces_gives_the_same_gradients():
-    recipe = fit(without_norm(), TINY)
-    whole, pieces = Learner(recipe), Learner(recipe, accumulate=3)
-    lr, hr = batch(5)
-    for going in (whole, pieces):
-        going.begin(recipe.phases[1])
-    ours, theirs = (going.step(recipe.phases[1], lr, hr, 1e-4) for going in (pieces, whole))
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
-    for p, q in zip(pieces.discriminator.parameters(), whole.discriminator.parameters(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
-
-
-def test_a_step_in_16_bits_is_near_one_in_32():
-    recipe = fit(RECIPES["wgan_gp"], TINY)
-    lr, hr = batch(4)
-    found = []
-    for precision in ("fp32", "bf16"):
-        going = Learner(recipe, precision=precision)
-        going.begin(recipe.phases[1])
-        found.append(going.step(recipe.phases[1], lr, hr, 1e-4, 4))
-        assert all(p.dtype == p.grad.dtype == torch.float32 for p in going.generator.parameters())
-    for name in ("pixel", "perceptual", "red"):
-        torch.testing.assert_close(found[1][name], found[0][name], rtol=0.05, atol=1e-2)
-
-
 def test_a_run_says_its_precision_and_an_unknown_one_is_refused(tmp_path):
     assert train("srresnet", TINY, runs=tmp_path, precision="bf16").config["precision"] == "bf16"
     with pytest.raises(SrkitError, match="precision 'int4' is not known: choose one of fp32, bf16, fp16"):
         train("srresnet", TINY, runs=tmp_path, precision="int4", force=True)
     assert Run(tmp_path / "srresnet-smoke-s0").done, "the run that was there is gone"
-
-
-def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_at():
-    going = learner("srgan")
-    going.lazy = True
-    phase = going.recipe.phases[1]
-    going.begin(phase)
-    lr, hr = batch(2)
-    going.step(phase, lr, hr, 1e-3, 0)
-    going.check()
-    before = [p.clone() for network in (going.generator, going.discriminator) for p in network.parameters()]
-    for number, factor in ((1, math.inf), (2, 1), (3, math.inf)):
-        going.step(phase, lr, hr * factor, 1e-3, number)
-    after = [p for network in (going.generator, going.discriminator) for p in network.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    with pytest.raises(SrkitError, match="perceptual loss is not finite at step 2"):
-        going.check()
-
-
-def test_schedules_follow_their_formulas():
-    phase = Phase("psnr", steps=10, losses={}, lr=2.0)
-    assert [learning_rate(phase, s) for s in (0, 9)] == [2.0, 2.0]
-    own = replace(phase, schedule=lambda step, steps: (step + 1) / steps)
-    assert [learning_rate(own, s) for s in (0, 4)] == pytest.approx([0.2, 1.0])
-    step = replace(phase, schedule="step")
-    assert [learning_rate(step, s) for s in (0, 4, 5, 9)] == pytest.approx([2.0, 2.0, 0.2, 0.2])
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
-    cosine = replace(phase, schedule="cosine")
-    for step in range(10):
-        assert learning_rate(cosine, step) == pytest.approx(theirs.get_last_lr()[0])
-        optimizer.step()
-        theirs.step()
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
