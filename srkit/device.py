@@ -104,7 +104,7 @@ def memory_is_full(error: Exception) -> bool:
 
 
 def _tried(name: str) -> Device:
-    torch.zeros(1, device=name).add(1)
+    torch.zeros(1, device=name).add(1).item()  # on meta there is no number to read
     kind = torch.device(name).type
     if kind == "cuda":  # before Ampere, as on a T4, bfloat16 is only emulated
         half = "bf16" if torch.cuda.get_device_capability(name)[0] >= 8 else "fp16"

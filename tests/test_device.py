@@ -61,6 +61,11 @@ def test_a_gpu_that_is_there_and_computes_nothing_is_left_out_with_a_warning_and
             find_device(name)
 
 
+def test_meta_which_holds_no_numbers_is_refused():
+    with pytest.raises(SrkitError, match="device 'meta' is not to be had here"):
+        find_device("meta")
+
+
 def test_mps_keeps_its_own_random_numbers_and_says_how_much_memory_it_has(monkeypatch):
     kept = SimpleNamespace(state=torch.arange(3), emptied=0)
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: kept.state.clone())
