@@ -35,6 +35,7 @@ from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane
 from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
 from srkit.study.report import redraw
+from srkit.study.scores import is_scored
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
@@ -353,6 +354,16 @@ def test_a_run_of_another_recipe_is_not_taken_for_done(done):
     with pytest.raises(SrkitError, match="different recipe"):
         train_one(next(p for p in other.runs() if p.folder == "gan-tiny-s0"), folder / "runs")
     written(folder, TINY + VARIANT % HINGE)
+
+
+def test_a_copied_run_whose_scores_come_before_its_weights_is_scored_and_one_trained_since_is_not(done, tmp_path):
+    study, folder, _ = done
+    planned = study.runs()[0]
+    run = Run(shutil.copytree(folder / "runs" / planned.folder, tmp_path / planned.folder))
+    for seconds, scored in ((0.5, True), (60, False)):
+        for path in run.folder.iterdir():
+            os.utime(path, times=(1e9, 1e9 - seconds * path.name.startswith("scores")))
+        assert is_scored(planned, run) == scored
 
 
 def test_the_record_holds_each_systems_scores_on_the_common_and_on_its_own_task(done):

@@ -74,7 +74,7 @@ def is_scored(planned: Planned, run: Run) -> bool:
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
     for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]
-        if not path.exists() or path.stat().st_mtime < newest:
+        if not path.exists() or path.stat().st_mtime < newest - 1:  # a copied run's files have come in any order
             return False
         found = score_log(path).read().groupby(["set", "method"]).size()
         if any(found.get(each, 0) < pictures for each, pictures in wanted.items()):
