@@ -53,15 +53,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def own_recipes():
-    """Forgets the recipes of one's own that a test named, so that the next one does not know them."""
+def forgetting():
+    """Forgets the recipes of one's own that are named meanwhile, so that what comes next does not know them."""
     from srkit.recipes import OWN
 
     before = dict(OWN)
     yield
     OWN.clear()
     OWN.update(before)
+
+
+after_each_test = pytest.fixture(autouse=True)(forgetting)
+after_each_module = pytest.fixture(autouse=True, scope="module")(forgetting)  # what its own fixtures named
 
 
 @pytest.fixture
