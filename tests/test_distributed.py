@@ -13,6 +13,7 @@ from srkit.runs import Run
 from srkit.training import train
 
 HERE = Path(__file__).parent
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}  # which process aborts says where
 SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -57,8 +58,7 @@ def test_two_processes_with_half_the_batch_each_train_as_one(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += [str(tmp_path / "script.py"), str(HERE), str(tmp_path / "two")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr.partition("torch/distributed/elastic")[0][-3000:]
     torch.set_num_threads(1)
     one = trained(tmp_path / "one").history()
@@ -77,14 +77,7 @@ def test_two_processes_train_a_recipe_of_ones_own_file(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "srkit"]
     command += ["train", "my_recipes.py:MINE", "--profile", "smoke", "--device", "cpu", "--crop", "32", "--batch", "2"]
     command += ["--runs", str(tmp_path / "runs")]
-    done = subprocess.run(
-        command,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr.partition("torch/distributed/elastic")[0][-3000:]
     run = Run(tmp_path / "runs" / "mine-smoke-s0")
     assert run.done
