@@ -5,8 +5,9 @@
 Small networks leave most of a large GPU idle, so several train at once, each in a process of its own that takes run
 after run. More of them than fill the GPU only end later, all together (sixteen on an H200 made 1,000 steps a second in
 all, and most were not done when the time was over), and a run that is stopped keeps nothing but finished phases.
-A finished run is scored on the validation photographs (scores.csv) and packed at once, its weights in half precision,
-into DIR/runs-N.tar of at most 15 MB; `tar -xf` below runs/ puts it where `srkit study` looks for it.
+A finished run is scored on the validation photographs (scores.csv) and packed at once into DIR/runs-N.tar of at most
+15 MB, weights of more than 2 MB in half precision; `tar -xf` below runs/ puts it where `srkit study` looks for it. Of a
+run that was stopped a small checkpoint comes along, with which it goes on anywhere.
 """
 
 import io
@@ -27,6 +28,7 @@ from typer import Option
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 LARGEST = 15_000_000  # bytes of a tar file
+SMALL = 2_000_000  # bytes of weights that keep their precision
 
 
 def main(
@@ -36,6 +38,7 @@ def main(
     out: Path = Path("build/gpu"),
     runs: Path = Path("runs"),
     device: str = "cuda",
+    judge: Annotated[bool, Option(help="score finished runs on the validation photographs")] = True,
     mps: Annotated[bool, Option("--mps", help="let processes share the GPU at the same moment")] = False,
 ) -> None:
     """Train the runs of several studies side by side on one GPU, within a number of minutes."""
@@ -45,7 +48,7 @@ def main(
         _share_gpu()
     waiting = [(file, number, run) for file in studies for number, run in enumerate(_runs(file))]
     print(f"{len(waiting)} runs", flush=True)
-    _train(waiting, workers, out, (str(runs), device, until))
+    _train(waiting, workers, out, (str(runs), device, judge, until))
 
 
 def _share_gpu() -> None:
@@ -68,7 +71,7 @@ def _runs(file: Path) -> list:
     return read_study(file).runs()
 
 
-def _train(waiting: list, workers: int, out: Path, how: tuple[str, str, float]) -> None:
+def _train(waiting: list, workers: int, out: Path, how: tuple[str, str, bool, float]) -> None:
     """Keep the workers busy until the time is over; one that dies takes only its own run with it."""
     todo, busy, done, until = list(waiting), {}, set(), how[-1]
     with mp.get_context("spawn").Pool(min(workers, len(waiting))) as pool:
@@ -101,7 +104,9 @@ def _train(waiting: list, workers: int, out: Path, how: tuple[str, str, float]) 
             pool.join()
 
 
-def _work(file: Path, number: int, runs: str, device: str, until: float) -> tuple[list[dict], str, Path | None]:
+def _work(
+    file: Path, number: int, runs: str, device: str, judge: bool, until: float
+) -> tuple[list[dict], str, Path | None]:
     """Train and judge one run: its rows, what came of it in words, and its folder."""
     import torch
 
@@ -115,7 +120,7 @@ def _work(file: Path, number: int, runs: str, device: str, until: float) -> tupl
         planned = _runs(file)[number]
         run = train_one(planned, Path(runs) / planned.study.name, device, max(0.05, (until - began) / 60))
         photographs = find_photographs(planned.study.photographs)
-        rows = _judge(run, photographs, planned.recipe.degradation, device) if run.phases else []
+        rows = _judge(run, photographs, planned.recipe.degradation, device) if judge and run.phases else []
         last = run.history().iloc[-1]
         said = f"{run.folder.name}: {'done' if run.done else 'STOPPED'} at {last['step']:.0f}, "
         said += f"{time.monotonic() - began:.0f} s; " + "; ".join(map(_in_short, rows))
@@ -160,15 +165,21 @@ def _pack(folder: Path, out: Path) -> None:
     """Add a run to the newest tar file, or to a new one where that is full."""
     from safetensors.torch import load_file, save
 
+    from srkit.runs import Run
+
     files = {name: (folder / name).read_bytes() for name in ("config.json", "history.csv") if (folder / name).exists()}
     for path in folder.glob("generator-*.safetensors"):
-        halves = {k: v.half() if v.is_floating_point() else v for k, v in load_file(path).items()}
-        files[path.name] = save(halves)
+        files[path.name] = path.read_bytes()
+        if len(files[path.name]) > SMALL:
+            files[path.name] = save({k: v.half() if v.is_floating_point() else v for k, v in load_file(path).items()})
     for path in sorted((folder / "samples").glob("*.png"))[-1:]:
         files[f"samples/{path.name}"] = path.read_bytes()
     if sum(map(len, files.values())) > LARGEST:
         files = {name: data for name, data in files.items() if not name.endswith(".safetensors")}
-    size = sum(map(len, files.values()))
+    size, going = sum(map(len, files.values())), folder / "checkpoint.pt"
+    if not Run(folder).done and going.exists() and size + going.stat().st_size < LARGEST:
+        files[going.name] = going.read_bytes()
+        size += len(files[going.name])
     tars = sorted(out.glob("runs-*.tar"), key=lambda path: int(path.stem.split("-")[1]))
     room = tars and tars[-1].stat().st_size + size < LARGEST
     path = tars[-1] if room else out / f"runs-{len(tars) + 1}.tar"

@@ -1,7 +1,8 @@
 """What only a GPU can show, each part within its own time: python tests/on_a_gpu.py [PART ...] [--out DIR]
 
-cuda: tests/test_cuda.py, with two GPUs where there are two. bench: steps against plain PyTorch. course: notebook 05
-under the gpu profile, its training cut after a minute. DIR/PART.txt holds what a part says, as it comes; DIR/parts.json
+memory: one that is full. bench: steps against plain PyTorch. cuda: tests/test_cuda.py, with two GPUs where there are
+two. course: notebook 05 under the gpu profile, its training cut after a minute. The first two want the GPU for
+themselves. DIR/PART.txt holds what a part says, as it comes; DIR/parts.json
 how each ended. Without a GPU the CUDA tests are skipped, and the course is too slow for its first line of history.
 """
 
@@ -20,8 +21,9 @@ COURSE = ["-m", "srkit", "course", "--profile", "gpu", "--recipe", "srresnet_lig
 COURSE += ["--set", "MAX_MINUTES=1", "--runs", "{out}/runs", "--figures", "{out}/figures"]
 PARTS = {  # seconds at most, and what Python is to run
     "doctor": (60, ["-m", "srkit", "doctor"]),
-    "cuda": (300, [*PYTEST, "tests/test_cuda.py"]),
-    "bench": (200, [*PYTEST, "tests/benchmarks/test_speed.py", "-k", "test_step"]),
+    "memory": (60, [*PYTEST, "tests/test_cuda.py", "-k", "full_gpu"]),
+    "bench": (200, [*PYTEST, "tests/benchmarks/test_speed.py", "-k", "test_step and not True"]),
+    "cuda": (300, [*PYTEST, "tests/test_cuda.py", "-k", "not full_gpu"]),
     "course": (200, COURSE),
 }
 
