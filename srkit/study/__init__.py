@@ -24,14 +24,6 @@ its page). `srkit.study.variants.vary` says what can be set. Folders are told fr
 systems and variants name folders.
 """
 
-from typing import Any
+from srkit import from_modules
 
-__all__ = ["Planned", "Study", "read_study", "train_one"]
-
-
-def __getattr__(name: str) -> Any:  # torch is slow to import, and the command line's words need none of it
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from srkit.study import plan, reader
-
-    return getattr(reader if name == "read_study" else plan, name)
+__getattr__, __dir__ = from_modules(__name__, {"plan": "Planned Study train_one", "reader": "read_study"})

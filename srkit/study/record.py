@@ -61,10 +61,6 @@ class Record:
             raise SrkitError(f"{self.folder} has no finished run of {system}: choose one of {', '.join(self.systems)}.")
         return min(found, key=lambda run: run["seed"])
 
-    def own(self, system: str) -> pd.DataFrame:
-        """The scores of a system on the task that it was trained for."""
-        return self.scores[(self.scores["system"] == system) & (self.scores["task"] == self.run(system)["task"])]
-
     def common(self) -> pd.DataFrame:
         """The scores of all systems on the papers' bicubic LR, each at its own scale."""
         return self.scores[self.scores["task"].str.endswith(f", {COMMON}")]
