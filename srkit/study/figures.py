@@ -79,22 +79,18 @@ def draw_curves(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFram
     size = (WIDTH, 2.3 * len(tasks) + 0.14 * len(systems) / 4 + 0.3)
     figure, axes = plt.subplots(len(tasks), len(phases), figsize=size, squeeze=False, layout="constrained")
     lines, colours = {}, _colours(record)
-    for system in systems:
-        colour = colours[system]
-        place = tasks.index(record.run(system)["task"])
-        own = table[table["system"] == system]
-        for axis, phase in zip(axes[place], phases, strict=True):
-            part = own[own["phase"] == phase].groupby("step")["psnr_y"].agg(["mean", "min", "max"])
-            (line,) = axis.plot(
-                part.index, part["mean"], color=colour, linewidth=1, marker="." if len(part) < 9 else ""
-            )
-            axis.fill_between(part.index, part["min"], part["max"], color=colour, alpha=0.2, linewidth=0)
-            lines.setdefault(system, line)
+    for (system, phase), part in table.groupby(["system", "phase"], sort=False):
+        axis = axes[tasks.index(record.run(system)["task"]), phases.index(phase)]
+        band = part.groupby("step")["psnr_y"].agg(["mean", "min", "max"])
+        marker = "." if len(band) < 9 else ""
+        (line,) = axis.plot(band["mean"], color=colours[system], linewidth=1, marker=marker)
+        lines.setdefault(system, line)
+        axis.fill_between(band.index, band["min"], band["max"], color=colours[system], alpha=0.2, linewidth=0)
     figure.supylabel("validation PSNR-Y (dB)", fontsize=9)
     for row, task in zip(axes, tasks, strict=True):
         for axis, phase in zip(row, phases, strict=True):
             axis.set_title(f"{task}: {phase} phase")
-            axis.set_visible(axis.has_data() and any(len(line.get_xdata()) for line in axis.lines))
+            axis.set_visible(axis.has_data())
     for axis in axes[-1]:
         axis.set_xlabel("step of the phase")
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=7)

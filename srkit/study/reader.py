@@ -61,11 +61,10 @@ class _Reader:
         for name in self.said:
             known(name, dict.fromkeys(("study", "profile", "system", "variant")), "a study's file")
         head = _checked(self.said.get("study", {}), STUDY, "[study]", ("name", "profile", "data"))
-        _check_name(head["name"])
-        if head["name"] in PROFILES:
-            raise SrkitError(
-                f"name = {head['name']!r} is a profile's, whose runs would be taken for these: give another."
-            )
+        name = head["name"]
+        _check_name(name)
+        if name in PROFILES:
+            raise SrkitError(f"name = {name!r} is a profile's, whose runs would be taken for these: give another.")
         find_named("precision", head.get("precision", "fp32"), PRECISIONS)
         if isinstance(head.get("valid"), str):
             head["valid"] = self._listed(head["valid"])

@@ -92,9 +92,8 @@ def overview(record: Record) -> pd.DataFrame:
     systems = {name: place for place, name in enumerate(["bicubic", *record.systems])}
     wide = wide.sort_values("system", key=lambda names: names.map(systems))
     own = {task: place for place, task in enumerate(wide.loc[wide["system"] != "bicubic", "task"].unique())}
-    order = {  # large scales first
-        task: (-int(task[1]), not task.endswith(", bicubic"), own.get(task, len(own))) for task in wide["task"]
-    }
+    # Large scales first, of each the common task, then the others as the systems have them.
+    order = {task: (-int(task[1]), not task.endswith(", bicubic"), own.get(task, len(own))) for task in wide["task"]}
     wide = wide.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable", ignore_index=True)
     return wide[["task", "system", "seeds", *record.study["tests"]]].rename_axis(columns=None)
 
@@ -141,10 +140,8 @@ def made(record: Record, systems: list[str] | None = None) -> str:
     seeds = sorted({run["seed"] for run in runs})
     text = f"Study {record.study['name']}: {first['profile']} profile, {first['data']['train']:,} photographs"
     text += f" ({first['data']['name']}), seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
-    if any(
-        loss.get("weights") == "random" for run in runs for phase in run["recipe"]["phases"] for loss in phase["losses"]
-    ):
-        text += " VGG with random weights."
+    losses = (loss for run in runs for phase in run["recipe"]["phases"] for loss in phase["losses"])
+    text += " VGG with random weights." * any(loss.get("weights") == "random" for loss in losses)
     missing = record.study["planned"] - len(record.study["runs"])
     text += f" {missing} of {record.study['planned']} runs are not done yet." if missing else ""
     return f"{text} {unlike(record, systems)}".strip()
@@ -157,8 +154,7 @@ def caption(record: Record, table: pd.DataFrame) -> str:
     text += " several. LPIPS (AlexNet): lower is better."
     if "against" in table:
         text += " Gain and p: against the system named, on the seeds that both have; paired permutation test over"
-        text += " pictures, Holm's correction."
-        text += " Best in bold, second underlined."
+        text += " pictures, Holm's correction. Best in bold, second underlined."
     return f"{text} {made(record)}"
 
 
@@ -169,12 +165,10 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     if table["psnr_y_p"].notna().any():
         shown["against"] = table["against"]
     for score, digits in (("psnr_y", 2), ("lpips", 3)):
-        if table[f"{score}_p"].notna().any():
-            gains = (
-                table[f"{score}_gain"].map(f"{{:+.{digits}f}}".format) + " (" + table[f"{score}_p"].map(p_as_text) + ")"
-            )
-            title = f"gain in {SHOWN[score][0].removesuffix(' (dB)')} (p)"
-            shown[title] = gains.where(table[f"{score}_p"].notna(), "–")
+        p, name = table[f"{score}_p"], SHOWN[score][0].removesuffix(" (dB)")
+        if p.notna().any():
+            gains = table[f"{score}_gain"].map(f"{{:+.{digits}f}}".format) + " (" + p.map(p_as_text) + ")"
+            shown[f"gain in {name} (p)"] = gains.where(p.notna(), "–")
     return shown
 
 

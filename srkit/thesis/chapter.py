@@ -144,14 +144,13 @@ def _facts(record: Record, drawn: Mapping[str, Any], out: Path) -> dict[str, Any
     common = last_phases(common) if len(record.systems) > 1 else facts.by_phase(common)
     own = own_rows(record)
     tables = {"common": common, "own": own[~own["task"].str.endswith(f", {COMMON}")]}
+    tables = {name: facts.scored(table) if len(table) else table for name, table in tables.items()}
     counts = record.scores.groupby("set", sort=False)["image"].nunique()
     return {
         "study": told,
         "systems": [told["runs"][record.study["runs"].index(record.run(name))] for name in record.systems],
         "networks": facts.networks(record, study),
-        "tables": {
-            name: facts.rows(facts.scored(table), scores, KEYS) if len(table) else [] for name, table in tables.items()
-        },
+        "tables": {name: facts.rows(table, scores, KEYS) for name, table in tables.items()},
         "gains": facts.rows(common_table(record), scores, KEYS) if len(common) else [],
         "failures": facts.rows(facts.failures(record), scores, ["system", "task", "set", "image"]),
         "ends": facts.rows(facts.ends(record.histories), histories, ["system", "seed", "phase"]),

@@ -79,14 +79,10 @@ def layers(network: nn.Module, size: Sequence[int], file: str, place: str) -> li
         work = sum(counts.get(f"{whole}.{name}" if name else "Global", {}).values()) / 2
         parameters = sum(each.numel() for each in part.parameters())
         where = f"{place}, built; {name or 'all of it'}"
-        rows.append(
-            {
-                "name": name,
-                "what": in_words(part) if name else whole,
-                "parameters": Fact(parameters, file, f"{where}: parameters"),
-                "multiply_adds": Fact(work / 1e9, file, f"{where}: multiply-adds at {size[0]} x {size[1]}", 2),
-            }
-        )
+        row = {"name": name, "what": in_words(part) if name else whole}
+        row["parameters"] = Fact(parameters, file, f"{where}: parameters")
+        row["multiply_adds"] = Fact(work / 1e9, file, f"{where}: multiply-adds at {size[0]} x {size[1]}", 2)
+        rows.append(row)
     return rows
 
 
@@ -109,17 +105,12 @@ def in_words(part: nn.Module) -> str:
 
 def rows(table: pd.DataFrame, file: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     """A table's rows, every number in them with its file, column and what tells its row from the others."""
-    found = []
-    for row in table.to_dict("records"):
+    found = table.to_dict("records")
+    for row in found:
         place = ", ".join(f"{key}={row[key]}" for key in keys)
-        found.append(
-            {
-                name: Fact(value, file, f"{name} where {place}", DIGITS.get(name), "gain" in name)
-                if isinstance(value, int | float)
-                else value
-                for name, value in row.items()
-            }
-        )
+        for name, value in row.items():
+            if isinstance(value, int | float):
+                row[name] = Fact(value, file, f"{name} where {place}", DIGITS.get(name), "gain" in name)
     return found
 
 
@@ -189,6 +180,6 @@ def failures(record: Record) -> pd.DataFrame:
 
 def ends(histories: pd.DataFrame) -> pd.DataFrame:
     """The last validation of every run and phase: system, seed, phase, step, psnr_y."""
-    validated = histories.dropna(subset=["psnr_y"]) if "psnr_y" in histories else histories[:0].assign(psnr_y=0.0)
+    validated = histories.dropna(subset=["psnr_y"])
     last = validated.groupby(["system", "seed", "phase"], sort=False)[["step", "psnr_y"]].last()
     return last.reset_index().astype({"seed": str})
