@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,7 @@ from srkit.files import SrkitError, expanded, write_text
 from srkit.paths import home, inputs
 from srkit.profiles import find_profile
 
-INSTALL = """\
-# srkit from the attached wheel, beside this machine's own torch, which stays.
-import glob, os, subprocess, sys
-
-inputs = os.environ.get("SRKIT_INPUTS", "/kaggle/input")
-wheels = sorted(glob.glob(f"{inputs}/**/srkit-*.whl", recursive=True))
-if not wheels:
-    raise FileNotFoundError(f"no wheel of srkit in {inputs}: attach the data set srkit-wheel by Add Input")
-pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-subprocess.run([*pip, "--no-deps", wheels[-1]], check=True)
-
-import torch
-from srkit.course.doctor import missing_packages
-
-if missing_packages():
-    pip += ["--find-links", os.path.dirname(wheels[-1])]
-    subprocess.run([*pip, *missing_packages(), f"torch=={torch.__version__}"], check=True)
-"""
-FETCH = "\nfrom srkit.data.download import fetch\n\nfetch({data!r})\n"
+TEXTS = tomllib.loads(files("srkit.course").joinpath("kaggle.toml").read_text(encoding="utf-8"))
 
 
 def repository() -> str:
@@ -53,15 +36,9 @@ def with_badges(notebook: dict[str, Any], name: str) -> dict[str, Any]:
     first, *cells = (cell for cell in notebook["cells"] if cell.get("id") != "badges")
     if address := repository():
         place = f"{address}/blob/main/notebooks/{name}.ipynb"
-        lines = [
-            "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
-            f"(https://kaggle.com/kernels/welcome?src={place})\n",
-            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-            f"({place.replace('https://github.com', 'https://colab.research.google.com/github')})\n",
-            "\n",
-            f"On Kaggle or Colab, first run `%pip install --no-deps git+{address}`,\n",
-            "which leaves the torch there as it is, then `!srkit doctor`, which names what else to install.",
-        ]
+        colab = place.replace("https://github.com", "https://colab.research.google.com/github")
+        text = TEXTS["badges"].format(place=place, colab=colab, address=address)
+        lines = text.splitlines(keepends=True)
         cells.insert(0, {"cell_type": "markdown", "id": "badges", "metadata": {}, "source": lines})
     return notebook | {"cells": [first, *cells]}
 
@@ -104,14 +81,13 @@ def build(
 
     find_profile(profile)
     if Path(data).is_dir():
-        raise SrkitError(
-            f"{data} is a folder of this machine: make it a data set of Kaggle, and give kaggle:OWNER/SLUG."
-        )
+        way = "make it a data set of Kaggle, and give kaggle:OWNER/SLUG"
+        raise SrkitError(f"{data} is a folder of this machine: {way}.")
     source = find_data(data)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", user):
         raise SrkitError(f"{user!r} is no name on Kaggle: give the one in the address of your profile there.")
     attached = [*filter(None, [source.kaggle]), f"{user}/srkit-wheel"]
-    fetched = FETCH.format(data=data) if source.archives or source.parts else ""
+    fetched = TEXTS["fetch"].format(data=data) if source.archives or source.parts else ""
     chosen = [(chapter, recipe_for(chapter, recipe)) for chapter in choose(chapters(), only)]
     folders = [_wheel(out / "srkit-wheel", user)] if wheel else []
     for chapter, its_recipe in chosen:
@@ -119,21 +95,10 @@ def build(
         given |= {"MAX_MINUTES": 500.0, "RESUME_FROM": previous or ""}  # a session is cut after 9 hours
         given = {name: value for name, value in given.items() if name in chapter.parameters}
         notebook = parameterize_notebook(load_notebook_node(plain_path(chapter.path)), given)
-        notebook.cells.insert(1, new_code_cell(INSTALL + fetched, id="install"))
+        notebook.cells.insert(1, new_code_cell(TEXTS["install"] + fetched, id="install"))
         slug = f"srkit-{chapter.name.replace('_', '-')}"
-        metadata = {
-            "id": f"{user}/{slug}",
-            "title": slug.replace("-", " "),
-            "code_file": chapter.path.name,
-            "language": "python",
-            "kernel_type": "notebook",
-            "is_private": True,
-            "enable_gpu": True,
-            "machine_shape": "NvidiaTeslaT4",
-            "enable_internet": True,  # for packages that srkit needs, data, ImageNet weights
-            "dataset_sources": attached,
-            "kernel_sources": [previous] if previous else [],
-        }
+        metadata = {"id": f"{user}/{slug}", "title": slug.replace("-", " "), "code_file": chapter.path.name}
+        metadata |= TEXTS["kernel"] | {"dataset_sources": attached, "kernel_sources": [previous] if previous else []}
         folders.append(out / slug)
         write_text(out / slug / chapter.path.name, nbformat.writes(notebook))
         write_text(out / slug / "kernel-metadata.json", json.dumps(metadata, indent=2) + "\n")
@@ -185,10 +150,9 @@ def _wheel(folder: Path, user: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as copy:  # setuptools leaves files where it builds, and takes old ones in
-        for path in (
-            path for name in ("srkit", "pyproject.toml", "README.md", "LICENSE") for path in home().glob(name)
-        ):
-            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, Path(copy, path.name))
+        for path in home().iterdir():
+            if path.name in ("srkit", "pyproject.toml", "README.md", "LICENSE"):
+                (shutil.copytree if path.is_dir() else shutil.copyfile)(path, Path(copy, path.name))
         words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), copy]
         done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:

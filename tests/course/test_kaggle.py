@@ -213,7 +213,7 @@ def test_pushing_hands_each_folder_to_the_client_the_wheel_first(built, tmp_path
 
 def test_without_an_attached_wheel_the_first_cell_says_what_to_attach_and_installs_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("SRKIT_INPUTS", str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", kaggle.INSTALL], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", kaggle.TEXTS["install"]], capture_output=True, text=True)
     assert "attach the data set srkit-wheel by Add Input" in done.stderr
     assert "pip" not in done.stdout
 
@@ -344,7 +344,7 @@ def test_the_course_runs_on_kaggles_folders_without_a_network(tmp_path):
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
         return done.stdout
 
-    python("-c", kaggle.INSTALL)
+    python("-c", kaggle.TEXTS["install"])
     assert python("-c", "import srkit; print(srkit.__file__)").strip() == str(site / "srkit" / "__init__.py")
     python("-m", "srkit", "course", "--profile", "smoke", "--data", "kaggle:me/my-photos")
     assert (working / "runs" / "srgan-smoke-s0-my-photos" / "generator-gan.safetensors").exists()
