@@ -108,16 +108,14 @@ def _teacher(source: "NotebookNode") -> "NotebookNode":
     """The source without markers, and a table of its exercises below the title."""
     from nbformat.v4 import new_markdown_cell
 
-    notebook, table = deepcopy(source), []
-    for one in assigned(source):
+    notebook, every = deepcopy(source), assigned(source)
+    table = ["| no. | name | points | minutes | what the check says to a wrong answer |", "|" + " --- |" * 5]
+    for one in every:
         known = exercises().get(one.name)
         way = " ".join(known.mistakes.values() or [known.hint]) if known else "Read by you; see its answer."
         table.append(f"| {one.number} | `{one.name}` | {one.points} | {one.minutes} | {way} |")
-    points, minutes = (sum(getattr(one, what) for one in assigned(source)) for what in ("points", "minutes"))
-    head = f"**For the teacher.** {len(table)} exercises, {points} points, about {minutes} minutes.\n\n"
-    head += (
-        "| no. | name | points | minutes | what the check says to a wrong answer |\n| --- | --- | --- | --- | --- |\n"
-    )
+    points, minutes = sum(one.points for one in every), sum(one.minutes for one in every)
+    head = f"**For the teacher.** {len(every)} exercises, {points} points, about {minutes} minutes.\n\n"
     for cell in notebook.cells:
         cell.source = _without_markers(cell.source)
     notebook.cells.insert(1, new_markdown_cell(head + "\n".join(table), id="for-the-teacher"))

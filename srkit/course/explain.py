@@ -47,10 +47,7 @@ class Diagram:
 
 
 def diagram(name: str, folder: Path | str) -> Diagram:
-    """A diagram of diagrams.toml, which is also written into folder as diagram_NAME.svg and .pdf.
-
-    Raises SrkitError for a name that is not there.
-    """
+    """A diagram of diagrams.toml, which is also written into folder as diagram_NAME.svg and .pdf."""
     known = tomllib.loads(files("srkit.course").joinpath("diagrams.toml").read_text(encoding="utf-8"))
     if name not in known:
         raise SrkitError(f"there is no diagram {name!r}: choose one of {', '.join(known)}.")
@@ -127,10 +124,8 @@ def sentences(claims: Mapping[str, tuple[bool, str]]) -> Any:
 
     claims: by the figure's name, whether the run's numbers bear the sentence out, and the sentence with its numbers.
     """
-    lines = [
-        (name, said if holds else f"Your run does not show this: {said}") for name, (holds, said) in claims.items()
-    ]
-    table = pd.DataFrame(lines, columns=["figure", "sentence"]).style.hide()
+    shown = {name: said if holds else f"Your run does not show this: {said}" for name, (holds, said) in claims.items()}
+    table = pd.DataFrame(shown.items(), columns=["figure", "sentence"]).style.hide()
     return table.set_properties(**{"text-align": "left"}, subset=["figure", "sentence"])
 
 

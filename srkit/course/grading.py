@@ -119,10 +119,11 @@ def _put_checks_back(notebook: "NotebookNode", original: "NotebookNode") -> dict
         answer, check = places.get(one.name), places.get(_mark(one.check, "grade_id"))
         if one.check.cell_type == "markdown":
             continue
-        if check is None and answer is not None:
+        theirs = None if check is None else notebook.cells[check]
+        if theirs is None and answer is not None:
             remarks[one.name] = "its check cell was deleted, and put back"
             notebook.cells.insert(answer + 1, one.check.copy())
-        elif check is not None and _content(notebook.cells[check]) != _content(one.check):
+        elif theirs and (theirs.cell_type, theirs.source) != (one.check.cell_type, one.check.source):
             remarks[one.name] = "its check cell was changed, and put back"
             notebook.cells[check] = one.check.copy()
     return remarks
@@ -187,8 +188,9 @@ def _execute(cells: list["NotebookNode"], cell_seconds: float, seconds: float) -
                     finally:
                         watch.cancel()
         except (DeadKernelError, RuntimeError):
-            how = "was stopped" if stopped else "died"
-            return f"the kernel {how} in the cell `{_first_line(notebook.cells[number])}`, before this check"
+            how, lines = "was stopped" if stopped else "died", notebook.cells[number].source.splitlines()
+            first = next((line for line in lines if re.match(r"\s*[^#\s]", line)), "")
+            return f"the kernel {how} in the cell `{first}`, before this check"
     return ""
 
 
@@ -199,14 +201,6 @@ def _error(cell: "NotebookNode") -> str:
             stopped = output.ename == "KeyboardInterrupt"
             return "it took too long" if stopped else f"{output.ename}: {output.evalue}".partition("\n")[0]
     return ""
-
-
-def _first_line(cell: "NotebookNode") -> str:
-    return next((line for line in cell.source.splitlines() if re.match(r"\s*[^#\s]", line)), "")
-
-
-def _content(cell: "NotebookNode") -> tuple[str, str]:
-    return cell.cell_type, cell.source
 
 
 def _mark(cell: "NotebookNode", name: str) -> object:

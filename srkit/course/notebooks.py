@@ -138,10 +138,8 @@ def check_parameters(chapter: Chapter, given: dict[str, object]) -> None:
         default = chapter.parameters[name]
         numbers = isinstance(default, float) and type(value) is int
         if default is not None and type(value) is not type(default) and not numbers:
-            kind = type(default).__name__
-            raise SrkitError(
-                f"{chapter.name} wants {name} to be of type {kind}, such as {default!r}, and got {value!r}."
-            )
+            wanted = f"of type {type(default).__name__}, such as {default!r}"
+            raise SrkitError(f"{chapter.name} wants {name} to be {wanted}, and got {value!r}.")
 
 
 def _source(cell: dict) -> str:
@@ -159,6 +157,5 @@ def _literal(text: str, path: Path) -> object:
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError) as error:
-        raise SrkitError(
-            f"{path.name} computes something in a cell of literals ({error}): write the value out."
-        ) from error
+        fault = f"{path.name} computes something in a cell of literals"
+        raise SrkitError(f"{fault} ({error}): write the value out.") from error

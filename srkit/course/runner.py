@@ -54,14 +54,12 @@ def run_course(
     chosen = choose(chapters(notebooks), only)
     data = "+".join(map(_whole, several(data)))
     find_photographs(data)
-    runs, figures = (
-        expanded(given or home() / name).resolve() for given, name in ((runs, "runs"), (figures, "figures"))
-    )
+    runs = expanded(runs or home() / "runs").resolve()
+    figures = expanded(figures or home() / "figures").resolve()
     given = {"PROFILE": profile, "DATA": data, "SEED": seed, "RUNS": str(runs), "FIGURES": str(figures)}
-    unknown = set(settings) - {name for chapter in chosen for name in chapter.parameters}
-    if unknown:
-        known = ", ".join(sorted({name for chapter in chosen for name in chapter.parameters}))
-        raise SrkitError(f"No notebook has a parameter {', '.join(sorted(unknown))}: they know {known}.")
+    known = {name for chapter in chosen for name in chapter.parameters}
+    if unknown := sorted(settings.keys() - known):
+        raise SrkitError(f"No notebook has a parameter {', '.join(unknown)}: they know {', '.join(sorted(known))}.")
     taken = {}
     for chapter in chosen:
         own = {name: value for name, value in settings.items() if name in chapter.parameters}
@@ -95,11 +93,11 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
 
     promised = chapter.files(drawn)
     before = {path: _stamp(path) for path in promised}
-    kernels, now = [], {}
+    kernels, now, as_far = [], {}, f"the notebook as far as it came: {copy}"
 
     def begins(cell: dict, cell_index: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt(f"stopped in {chapter.name}; the notebook as far as it came: {copy}")
+            raise KeyboardInterrupt(f"stopped in {chapter.name}; {as_far}")
         now["cell"] = cell
 
     start = time.monotonic()
@@ -120,30 +118,25 @@ def _run(chapter: Chapter, parameters: dict, copy: Path, drawn: Path, cell_ends:
     except papermill.PapermillExecutionError as error:
         if stop.is_set():
             said = f": {error.evalue}" if error.ename == "Interrupted" else ""  # training says how to go on
-            raise KeyboardInterrupt(
-                f"stopped in {chapter.name}{said}; the notebook as far as it came: {copy}"
-            ) from error
+            raise KeyboardInterrupt(f"stopped in {chapter.name}{said}; {as_far}") from error
         message = error.evalue if error.ename == "SrkitError" else f"{error.ename}: {error.evalue}"
-        raise SrkitError(_stopped(chapter, f"[{error.exec_count}]", error.source, message, copy)) from error
+        raise SrkitError(_stopped(chapter, f"cell [{error.exec_count}]", error.source, message, copy)) from error
     except (nbclient.exceptions.DeadKernelError, RuntimeError) as error:
         message = f"the kernel died ({error}); the usual reason is that memory ran out"
-        raise SrkitError(_stopped(chapter, "", now.get("cell", {}).get("source", ""), message, copy)) from error
+        raise SrkitError(_stopped(chapter, "cell", now.get("cell", {}).get("source", ""), message, copy)) from error
     for path in promised:
         stamp = _stamp(path)
         if stamp is None or stamp == before[path] or stamp[-1] == 0:
             fault = "did not write" if stamp is None else "left as it was" if stamp == before[path] else "left empty"
-            raise SrkitError(
-                f"{chapter.name} ran to its end but {fault} {path}, which its WRITES promises: see {copy}."
-            )
+            promise = f"{path}, which its WRITES promises"
+            raise SrkitError(f"{chapter.name} ran to its end but {fault} {promise}: see {copy}.")
     return Done(chapter.name, time.monotonic() - start, peak[0] / 1e6, tuple(promised), copy)
 
 
-def _stopped(chapter: Chapter, number: str, source: str, message: str, copy: Path) -> str:
+def _stopped(chapter: Chapter, cell: str, source: str, message: str, copy: Path) -> str:
     first = next((line.strip() for line in source.splitlines() if line.strip()), "its first line")
-    cell = f"cell {number}".strip()
-    return (
-        f"{chapter.name} stopped in {cell}, which begins `{first}`\n{message}\nThe notebook as far as it came: {copy}"
-    )
+    where = f"{chapter.name} stopped in {cell}, which begins `{first}`"
+    return f"{where}\n{message}\nThe notebook as far as it came: {copy}"
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -171,9 +164,8 @@ def own_kernel(started: list) -> type:
             package = str(Path(__file__).resolve().parents[2])
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
             env = {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-            return KernelSpec(
-                name="python3", env=env, **get_kernel_dict(["--log-level=ERROR"], ["-Xfrozen_modules=off"])
-            )
+            command = get_kernel_dict(["--log-level=ERROR"], ["-Xfrozen_modules=off"])
+            return KernelSpec(name="python3", env=env, **command)
 
     return OwnKernel
 

@@ -104,19 +104,12 @@ def gains(record: Record, systems: list[str]) -> pd.DataFrame:
     name = table.loc[table["images"].idxmax(), "set"]
     lines = []
     for row in table[table["set"] == name].itertuples():
-        spread = f" ± {row.psnr_y_std:.2f}" if row.seeds > 1 else ""
-        line = {
-            "variant": row.system,
-            "what": record.run(row.system)["recipe"]["about"],
-            "task": row.task,
-            "seeds": row.seeds,
-        }
+        about, spread = record.run(row.system)["recipe"]["about"], f" ± {row.psnr_y_std:.2f}" * (row.seeds > 1)
+        line = {"variant": row.system, "what": about, "task": row.task, "seeds": row.seeds}
         line |= {"PSNR-Y (dB)": f"{row.psnr_y:.2f}{spread}", "gain (95 % interval)": "the base", "p": ""}
         if row.against in systems:
-            line["gain (95 % interval)"] = (
-                f"{row.psnr_y_gain:+.2f} ({row.psnr_y_gain_low:+.2f} to {row.psnr_y_gain_high:+.2f})"
-            )
-            line["p"] = p_as_text(row.psnr_y_p)
+            ends = f"{row.psnr_y_gain_low:+.2f} to {row.psnr_y_gain_high:+.2f}"
+            line |= {"gain (95 % interval)": f"{row.psnr_y_gain:+.2f} ({ends})", "p": p_as_text(row.psnr_y_p)}
         if share[systems].notna().any():
             line["adversarial share"] = f"{share[row.system]:.0%}" if share[row.system] > 0 else "–"
         lines.append(line | {"LPIPS (AlexNet)": f"{row.lpips:.3f}", "(SqueezeNet)": f"{row.lpips_squeeze:.3f}"})
