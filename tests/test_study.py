@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -240,11 +239,9 @@ def test_photographs_to_validate_on_are_listed_in_the_file_or_in_one_beside_it(t
         assert read_study(written(tmp_path, text)).valid == ("chelsea.png", "a/#1.png")
 
 
-def test_the_example_in_the_modules_own_words_can_be_read(tmp_path):
-    import srkit.study
-
-    example = srkit.study.__doc__.split("TOML file.\n")[1].split("\n[study] takes")[0]
-    study = read_study(written(tmp_path, textwrap.dedent(example)))
+def test_the_example_of_the_how_to_can_be_read(project, tmp_path):
+    page = (project / "docs" / "howto" / "studies.md").read_text(encoding="utf-8")
+    study = read_study(written(tmp_path, page.split("```toml\n")[1].split("```")[0]))
     assert [planned.system for planned in study.runs()[:2]] == ["srgan", "srgan-without-norm"]
 
 

@@ -16,11 +16,7 @@ PAGE = Path(__file__).with_name("page.md.j2")
 
 
 def system_page(record: Record, system: str) -> str:
-    """A system's page as Markdown, with figures from the record's folder beside it.
-
-    Idea and source, the recipe as a table, its own task and score, its row in the common table, losses by step, crops,
-    and what its own page reported. Everything is from the record. Raises SrkitError where it has no finished run.
-    """
+    """A system's page as Markdown, with figures from the record's folder beside it: page.md.j2, filled in."""
     run = record.run(system)
     own, common = own_table(record), common_table(record)
     pages = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)

@@ -94,7 +94,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study's file says, checked. See the module for the format, and `read_study`.
+    """What a study's file says, checked. See docs/howto/studies.md for the format, and `read_study`.
 
     against: the system that the others are compared with; by default the first. crops: which test pictures figures
     show, as SET/FILE; by default the first of each set. options: what `srkit.training.train` is given besides.
@@ -153,12 +153,19 @@ class Study:
         chosen = {"without": [*self.without, *small], "valid": self.valid, "white": self.options.get("white")}
         return replace(find_photographs(self.places, **chosen), name=self.data_name)
 
+    @property
+    def test_places(self) -> dict[str, str | Path]:
+        """The test sets, each by its name or its folder's, as tables call it."""
+        return {Path(place).name: place for place in map(self.place, self.tests)}
+
+    def test_pictures(self) -> dict[str, list[Path]]:
+        """The pictures of each test set. SrkitError where they are not there."""
+        return {name: find_images(place)[0] for name, place in self.test_places.items()}
+
     def check_data(self) -> None:
         """Raise SrkitError, before anything runs, where photographs or test pictures are not there."""
         find_photographs(self.photographs)
-        for name in self.tests:
-            if not find_images(self.place(name))[0]:
-                raise SrkitError(f"{self.file.name}: {name} holds no picture to test on.")
+        self.test_pictures()
 
 
 def train_one(

@@ -17,8 +17,6 @@ from typing import Any
 import pandas as pd
 
 from srkit.csv_log import CsvLog
-from srkit.data.sources import find_images
-from srkit.degradations import BICUBIC
 from srkit.evaluation import enlarge, evaluate, lr_of, super_resolve
 from srkit.figures import busiest
 from srkit.files import SrkitError, expanded, write_text
@@ -28,7 +26,7 @@ from srkit.metrics import lpips_judge
 from srkit.runs import Run
 from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
-from srkit.study.scores import COMMON, FILES, OWN, protocols, set_name, task
+from srkit.study.scores import COMMON, FILES, OWN, protocols, task
 from srkit.study.variants import known
 from srkit.study.work import finished
 
@@ -99,7 +97,7 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     said["against"] = {entry.name: entry.base if entry.base in order else study.against for entry in study.entries}
     said["groups"] = {entry.name: entry.group for entry in study.entries}
     said["found"] = {entry.name: entry.found for entry in study.entries}
-    said |= {"tests": [set_name(study, test) for test in study.tests], "planned": len(study.runs())}
+    said |= {"tests": list(study.test_places), "planned": len(study.runs())}
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
     said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
     return write_record(folder, said, scores, trained)
@@ -153,17 +151,14 @@ def _bicubic(study: Study, done: list[Planned], runs: Path) -> Iterable[pd.DataF
     tasks = {task(r.scale, each): (r.scale, each) for r in recipes for each in protocols(r.degradation).values()}
     lpips = lpips_judge()
     for name, (scale, degradation) in tasks.items():
-        how = {} if degradation == BICUBIC else {"degradation": degradation}
-        how |= {"csv": runs / f"bicubic-{re.sub('[^a-z0-9.]+', '-', name.lower())}.csv", "lpips": lpips}
-        for test in study.tests:
-            pictures, _ = find_images(study.place(test))
-            rows = evaluate({"bicubic": "bicubic"}, pictures, scale, set_name=set_name(study, test), **how)
+        kept = runs / f"bicubic-{re.sub('[^a-z0-9.]+', '-', name.lower())}.csv"
+        how = {"lpips": lpips, "csv": kept, "degradation": degradation}
+        for set_name, pictures in study.test_pictures().items():
+            rows = evaluate({"bicubic": "bicubic"}, pictures, scale, set_name=set_name, **how)
             yield rows.assign(system="bicubic", seed=0, phase="", task=name)[COLUMNS]
 
 
-def _crops(
-    study: Study, done: list[Planned], runs: Path, scores: pd.DataFrame, folder: Path
-) -> Iterable[dict[str, Any]]:
+def _crops(study: Study, done: list[Planned], runs: Path, scores: pd.DataFrame, folder: Path) -> Iterable[dict]:
     """Squares of the pictures to show, and of the failure: the picture where the systems gain least on bicubic."""
     firsts = {}
     for planned in done:  # by system and seed
@@ -172,7 +167,11 @@ def _crops(
     common = common.assign(ours=common["system"] != "bicubic")
     means = common.pivot_table("psnr_y", ["task", "set", "image"], "ours")
     least = "/".join((means[True] - means[False]).groupby(["set", "image"]).mean().idxmin())
-    for name, path in _shown_pictures(study, least).items():
+    sets = study.test_pictures()
+    files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
+    shown = study.crops or [f"{name}/{pictures[0].name}" for name, pictures in sets.items()]
+    for name in dict.fromkeys((*shown, least)):
+        path = known(name, files, "the study's test sets")
         yield write_crops(folder, name, path, firsts) | ({"rank": "least"} if name == least else {})
 
 
@@ -195,11 +194,3 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
     for title, picture in pictures.items():
         write_image(folder / place / f"{title}.png", crop_at(picture, corner, size))
     return {"picture": name, "folder": place, "top": corner[0], "left": corner[1], "size": size}
-
-
-def _shown_pictures(study: Study, *more: str) -> dict[str, Path]:
-    """The test pictures that figures show, by SET/FILE: those of the study, or the first of each set; and `more`."""
-    sets = {set_name(study, test): find_images(study.place(test))[0] for test in study.tests}
-    files = {f"{name}/{path.name}": path for name, pictures in sets.items() for path in pictures}
-    names = study.crops or [f"{name}/{pictures[0].name}" for name, pictures in sets.items()]
-    return {name: known(name, files, "the study's test sets") for name in (*names, *more)}

@@ -14,13 +14,10 @@ from srkit.study.work import runs_of
 
 
 def report(file: Path | str, runs: Path | str | None = None, figures: Path | str | None = None) -> list[Path]:
-    """Collect what is done of a study, write its tables, figures and pages, and return their paths.
-
-    figures: by default figures/NAME of the project. Two at once take turns.
-    """
+    """Collect what is done of a study, write its tables, figures and pages, and return their paths."""
     study = read_study(file)
     runs = runs_of(study, runs)
-    with locked(runs / "report"):
+    with locked(runs / "report"):  # two at once take turns
         return _write(collect(study, runs, figures_of(study, figures)))
 
 
@@ -30,7 +27,7 @@ def redraw(file: Path | str, figures: Path | str | None = None) -> list[Path]:
 
 
 def figures_of(study: Study, figures: Path | str | None = None) -> Path:
-    """The folder of a study's figures."""
+    """The folder of a study's figures, by default figures/NAME of the project."""
     return expanded(figures) if figures else home() / "figures" / study.name
 
 

@@ -12,7 +12,7 @@ from srkit.metrics import lpips_judge
 from srkit.records import said
 from srkit.runs import Run
 from srkit.score_table import score_log
-from srkit.study.plan import Planned, Study
+from srkit.study.plan import Planned
 
 COMMON, OWN = "bicubic", "own"  # the two protocols
 FILES = {COMMON: "scores.csv", OWN: "scores-own.csv"}
@@ -34,11 +34,6 @@ def task(scale: int, degradation: object) -> str:
     return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
 
 
-def set_name(study: Study, test: str) -> str:
-    """What tables call a test set: its name, or its folder's."""
-    return Path(study.place(test)).name
-
-
 def score_one(planned: Planned, runs_folder: Path | str, device: str | None = None) -> None:
     """Score each phase of a finished run on the study's test pictures, into scores.csv and scores-own.csv beside it.
 
@@ -51,12 +46,9 @@ def score_one(planned: Planned, runs_folder: Path | str, device: str | None = No
     lpips = lpips_judge(device or "cpu")
     networks = {phase: run.generator(phase).to(device or "cpu") for phase in _own_phases(run)}
     for protocol, degradation in protocols(planned.recipe.degradation).items():
-        how = {} if protocol == COMMON else {"degradation": degradation}
-        for test in planned.study.tests:
-            pictures, _ = find_images(planned.study.place(test))
-            path = run.folder / FILES[protocol]
-            name = set_name(planned.study, test)
-            evaluate(networks, pictures, run.scale, set_name=name, lpips=lpips, csv=path, **how)
+        how = {"lpips": lpips, "csv": run.folder / FILES[protocol], "degradation": degradation}
+        for name, pictures in planned.study.test_pictures().items():
+            evaluate(networks, pictures, run.scale, set_name=name, **how)
 
 
 def _own_phases(run: Run) -> list[str]:
@@ -69,8 +61,8 @@ def is_scored(planned: Planned, run: Run) -> bool:
 
     Of a set that is not at hand, any scores will do.
     """
-    places = {set_name(planned.study, test): planned.study.place(test) for test in planned.study.tests}
-    wanted = {(name, phase): _pictures(place) for name, place in places.items() for phase in _own_phases(run)}
+    counts = {name: _pictures(place) for name, place in planned.study.test_places.items()}
+    wanted = {(name, phase): count for name, count in counts.items() for phase in _own_phases(run)}
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
     for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]

@@ -22,10 +22,7 @@ FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's
 def vary(recipe: Recipe, changes: Mapping[str, Any], drop: list[str] | tuple[str, ...] = ()) -> Recipe:
     """The recipe with each change made, those of its networks first, and what `drop` names taken out of it.
 
-    A name is a field of the recipe ("batch"), an option of a part ("generator.norm", "degradation.sigma"), a field of a
-    phase ("phases.gan.lr"), a loss by its term ("phases.gan.losses.pixel"), an option of it or its weight. The value of
-    a whole part is a table with its name, {"name": "RRDBNet", "blocks": 4}, or the name alone; "none" stands for None.
-    drop: phases and losses. Raises SrkitError for a name or a value that does not fit.
+    docs/howto/studies.md says what a name may be. Raises SrkitError for a name or a value that does not fit.
     """
     for path in sorted(changes, key=lambda path: path.startswith("phases")):  # a loss may ask for a kind of network
         try:
@@ -46,10 +43,7 @@ def degradation(value: Any) -> Any:
 
 
 def update(thing: Any, changes: Mapping[str, Any], what: str) -> Any:
-    """A dataclass, or a network as recipes keep it, with other fields or options, each checked against its type.
-
-    what: how an error calls it.
-    """
+    """A dataclass, or a network as recipes keep it, with other fields or options, each checked against its type."""
     network = isinstance(thing, partial)
     if network:
         parameters = inspect.signature(thing.func).parameters

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,15 +118,15 @@ def share(runs: list[Planned], part: tuple[int, int] | None) -> list[Planned]:
     number, count = part or (1, 1)
     if not 1 <= number <= count:
         raise SrkitError(f"--part {number}/{count} is none: K goes from 1 to N.")
-    groups: dict[str, list[Planned]] = {}
+    steps = Counter()
     for planned in runs:
-        groups.setdefault(planned.first_phase, []).append(planned)
+        steps[planned.first_phase] += planned.steps
     shares, sizes = [[] for _ in range(count)], [0] * count
-    for group in sorted(groups.values(), key=lambda group: -sum(planned.steps for planned in group)):
+    for first_phase, more in steps.most_common():
         place = sizes.index(min(sizes))
-        shares[place] += [planned.folder for planned in group]
-        sizes[place] += sum(planned.steps for planned in group)
-    return [planned for planned in runs if planned.folder in shares[number - 1]]
+        shares[place].append(first_phase)
+        sizes[place] += more
+    return [planned for planned in runs if planned.first_phase in shares[number - 1]]
 
 
 def startable(todo: list[Planned], mine: list[Planned], active: Mapping[str, Any], folder: Path) -> list[Planned]:
