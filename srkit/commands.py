@@ -45,9 +45,7 @@ def train(
     device: Device = None,
     precision: optional(Literal["fp32", "bf16", "fp16"], None, "default: a GPU's quick 16 bits; fp32 on a CPU") = None,
     cache: optional(Path, "DIR", "where large sets lie decoded (default: data/cache)") = None,
-    perceptual_weights: optional(
-        Literal["imagenet", "random"], None, "of the VGG; smoke takes random ones by itself"
-    ) = None,
+    perceptual_weights: optional(Literal["imagenet", "random"], None, "of the VGG; smoke takes random ones") = None,
     max_minutes: optional(float, "M", "save and stop after so long", GOING_ON) = None,
     resume: flag("--resume", "go on where a run stopped; start where there is none", GOING_ON) = False,
     force: flag("--force", "start anew over an earlier run", GOING_ON) = False,
@@ -90,12 +88,8 @@ def evaluate(
     ),
     images: optional(Path, "DIR", "folder of HR images or a named set; of photographs beside --no-reference") = None,
     scale: optional(int, "S", min=1) = None,
-    no_reference: flag(
-        "--no-reference", "NIQE, which needs no HR: of folders of pictures, or of what methods make of --images"
-    ) = False,
-    csv: optional(
-        Path, "FILE", "one line an image and method, added at once; what it holds already is not done again", RESULTS
-    ) = None,
+    no_reference: flag("--no-reference", "NIQE, which needs no HR: of folders, or of methods on --images") = False,
+    csv: optional(Path, "FILE", "a line an image and method; what it holds is not done again", RESULTS) = None,
     table: optional(Path, "FILE", "the means as a table: LaTeX (.tex) or Markdown (.md)", RESULTS) = None,
     gallery: optional(Path, "DIR", "six figures, from the last method's greatest gain to its least", RESULTS) = None,
     save: optional(Path, "DIR", "keep the SR images, in a folder a method", RESULTS) = None,
@@ -197,11 +191,7 @@ def upscale(
     what, recipe = (weights, recipe) if weights else (recipe or usual, None)
     network = resolve(what, scale, _runs(runs), alpha=alpha, recipe=recipe).network
     how = {"sharpen": sharpen, "ensemble": ensemble, "tile": tile, "force": force, "white": white}
-    how |= {
-        "device": find_device(device).name,
-        "precision": precision,
-        "max_pixels": MAX_PIXELS if max_pixels is None else max_pixels,
-    }
+    how |= {"device": find_device(device).name, "precision": precision, "max_pixels": max_pixels or MAX_PIXELS}
     problems = []
     for source, target in targets(pictures, out, format, problems):
         try:

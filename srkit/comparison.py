@@ -31,10 +31,7 @@ Systems = dict[tuple[str, int], dict[str, nn.Module]]  # (system, scale): its ne
 
 
 def load_systems(runs: Path, profile: str, seed: int, data: str) -> tuple[Systems, list[str]]:
-    """The networks of a profile, seed and data set, those that are no run's, and the recipes that have no weights.
-
-    A network that cannot be opened is left out, with a warning.
-    """
+    """The networks of a profile, seed and data set, those that are no run's, and the recipes that have no weights."""
     found, asked = {}, (profile, seed, data)
     for system in reversed(find_systems(runs)):
         config = system.run and system.run.config
@@ -292,9 +289,8 @@ def score_dots(scores: pd.DataFrame) -> Figure:
 def opinion_bars(mos: pd.DataFrame, title: str) -> Figure:
     """`mos.opinions` with their intervals."""
     figure, axis = plt.subplots(figsize=(WIDTH, 0.35 * len(mos) + 0.9))
-    axis.errorbar(
-        mos["mos"], mos["method"], xerr=[mos["mos"] - mos["low"], mos["high"] - mos["mos"]], fmt="o", capsize=3
-    )
+    ends = [mos["mos"] - mos["low"], mos["high"] - mos["mos"]]
+    axis.errorbar(mos["mos"], mos["method"], xerr=ends, fmt="o", capsize=3)
     axis.set(xlim=(0.9, 5.1), xlabel="MOS, 1 bad to 5 excellent, with 95 % interval", title=title)
     axis.invert_yaxis()
     return figure

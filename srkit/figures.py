@@ -101,9 +101,8 @@ def show_grid(rows: Sequence[Mapping[str, np.ndarray]], width: float = WIDTH) ->
     columns = max(len(row) for row in rows)
     cell = width / columns
     heights = [max(np.shape(p)[0] / np.shape(p)[1] for p in row.values()) * cell + 0.25 for row in rows]
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(width, sum(heights)), squeeze=False, height_ratios=heights, layout="constrained"
-    )
+    how = {"figsize": (width, sum(heights)), "height_ratios": heights, "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(len(rows), columns, **how)
     for axes_row, row in zip(axes, rows, strict=True):
         for axis in axes_row:
             axis.set_axis_off()
@@ -199,9 +198,8 @@ def loss_curves(history: pd.DataFrame) -> Figure:
     shown = {title: {name: columns[name] for name in columns if name in history} for title, columns in PANELS.items()}
     shown = {title: columns for title, columns in shown.items() if len(columns) > (PANELS[title] is SHARES)}
     titles = [*shown]
-    places = [
-        titles[n : n + 2] * (3 - len(titles[n : n + 2])) for n in range(0, len(titles), 2)
-    ]  # the last may be wide
+    pairs = [titles[n : n + 2] for n in range(0, len(titles), 2)]
+    places = [pair * (3 - len(pair)) for pair in pairs]  # one that is left over is wide
     figure, axes = plt.subplot_mosaic(places, figsize=(WIDTH, 1.7 * len(places)), sharex=True, layout="constrained")
     for title, columns in shown.items():
         axis = axes[title]
@@ -214,7 +212,7 @@ def loss_curves(history: pd.DataFrame) -> Figure:
             axis.set_ylim(0, 1.15)
         if title in ("pixel loss", "perceptual loss") and values.min().min() > 0:
             axis.set_yscale("log")
-        if any(line.get_label() and not line.get_label().startswith("_") for line in axis.lines):
+        if any(columns.values()):
             axis.legend(fontsize=7)
         axis.set_title(title)
         axis.xaxis.set_tick_params(labelbottom=title in places[-1])

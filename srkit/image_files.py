@@ -265,14 +265,6 @@ def _save_deep_tiff(path: Path, pixels: np.ndarray, kind: str, held: dict[str, A
     words = [(tag, "s", 0, str(exif[tag]), True) for tag in KEPT if tag in exif and tag not in own]
     options |= {"extrasamples": ["unassalpha"]} if pixels.shape[2] == 4 else {}
     options |= {"resolution": held["dpi"], "resolutionunit": "INCH"} if "dpi" in held else {}
-    tifffile.imwrite(
-        path,
-        pixels,
-        photometric="rgb",
-        compression="zlib",
-        iccprofile=held.get("icc_profile"),
-        metadata=None,
-        extratags=words,
-        **options,
-    )
+    options |= {"iccprofile": held.get("icc_profile"), "extratags": words, "metadata": None}
+    tifffile.imwrite(path, pixels, photometric="rgb", compression="zlib", **options)
     return ["EXIF of how and where it was taken"] if any(tag in exif for tag in FOLDERS) else []

@@ -288,11 +288,9 @@ def shipped_systems(firsts: bool = True) -> list[System]:
             phases["psnr"] = first
         phases[card["phase"]] = card
     begun = [] if firsts else [cards["psnr"] for cards in found.values() if len(cards) > 1]
-    systems = [
-        System(
-            name, scale, name + SHIPPED, "shipped with srkit", {p: partial(_open, c) for p, c in cards.items()}, cards
-        )
-        for (name, scale), cards in found.items()
-        if len(cards) > 1 or cards.get("psnr") not in begun
-    ]
+    systems = []
+    for (name, scale), cards in found.items():
+        if len(cards) > 1 or cards.get("psnr") not in begun:
+            phases = {phase: partial(_open, card) for phase, card in cards.items()}
+            systems.append(System(name, scale, name + SHIPPED, "shipped with srkit", phases, cards))
     return sorted(systems, key=lambda system: (-system.scale, system.name != BEST))

@@ -165,13 +165,8 @@ def as_latex(cells: pd.DataFrame, caption: str, label: str) -> str:
     for mark, command in ((BEST, "textbf"), (SECOND, "underline")):
         begin, end = (re.escape(tex(each)) for each in mark.split("{}"))
         cells = cells.replace(rf"{begin}(.+?){end}", rf"\\{command}{{\1}}", regex=True)
-    text = cells.style.hide(axis="index").to_latex(
-        hrules=True,
-        caption=tex(caption),
-        label=label,
-        position="tbp",
-        position_float="centering",
-    )
+    how = {"hrules": True, "position": "tbp", "position_float": "centering"}
+    text = cells.style.hide(axis="index").to_latex(caption=tex(caption), label=label, **how)
     return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
 
 

@@ -49,9 +49,8 @@ def serve(
         allow_theme_override="NO",
     )
     seconds = max(1, round(60 * idle_minutes))
-    config.MappingKernelManager.update(
-        cull_idle_timeout=seconds, cull_interval=max(1, min(60, seconds // 4)), cull_connected=True
-    )
+    interval = max(1, min(60, seconds // 4))
+    config.MappingKernelManager.update(cull_idle_timeout=seconds, cull_interval=interval, cull_connected=True)
     print(f"http://{host}:{port}  for {sessions} visitors at once; Ctrl-C ends it.", flush=True)
     voila.Voila.launch_instance([str(notebook)], config=config)
 
@@ -97,7 +96,6 @@ def _check_port(host: str, port: int) -> None:
         with socket.create_server((host, port)):
             pass
     except OSError as error:
-        taken = (
-            "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        )
-        raise SrkitError(f"port {port} of {host} {taken}: name another one with --port.") from error
+        taken = error.errno == errno.EADDRINUSE
+        fault = "is taken by another program" if taken else f"cannot be used ({error.strerror})"
+        raise SrkitError(f"port {port} of {host} {fault}: name another one with --port.") from error

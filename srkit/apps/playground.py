@@ -24,6 +24,7 @@ from srkit.images import crop_to_multiple, header, read_image
 from srkit.no_reference import CAUTION, niqe
 from srkit.pretrained import System
 from srkit.scoring import bicubic, enlarge, lr_of, scores
+from srkit.tables import SHOWN
 from srkit.upscaling import upscale
 
 FIRST = {"psnr": "PSNR network", "gan": "GAN"}  # what the first weights of a system are, by their phase
@@ -76,10 +77,8 @@ class Playground:
         scales = dict.fromkeys(system.scale for system in systems)
         self.photo = widgets.Dropdown(options=[*photographs], description="Photograph")
         self.upload = Upload(limit=self.limits.upload_bytes)
-        self.truth = widgets.Dropdown(
-            options=[("HR: make it small first", True), ("LR: enlarge it", False)], disabled=True
-        )
-        self.truth.description = "Take it as"
+        kinds = [("HR: make it small first", True), ("LR: enlarge it", False)]
+        self.truth = widgets.Dropdown(options=kinds, disabled=True, description="Take it as")
         self.scale = widgets.Dropdown(options=[(f"x{scale}", scale) for scale in scales], description="Scale")
         self.recipe = widgets.Dropdown(options=self._offer(), description="Recipe")
         self.alpha = widgets.FloatSlider(alpha, min=0, max=1, step=0.05, description="alpha", continuous_update=False)
@@ -102,9 +101,8 @@ class Playground:
         """All of it, to be the last line of a cell."""
         rows = [self.photo, self.upload], [self.scale, self.recipe], [self.truth, self.alpha, self.whole]
         wrapped = widgets.Layout(flex_flow="row wrap", align_items="center")
-        return widgets.VBox(
-            [*(widgets.Box(row, layout=wrapped) for row in rows), self.message, self.slider, self.table]
-        )
+        controls = [widgets.Box(row, layout=wrapped) for row in rows]
+        return widgets.VBox([*controls, self.message, self.slider, self.table])
 
     def refresh(self) -> None:
         """Answer anew, for the whole of the chosen photograph."""
@@ -185,11 +183,10 @@ class Playground:
     def _scored(self, sr: np.ndarray, label: str) -> dict[str, float]:
         if self.hr is None or label == "HR":
             return {"NIQE": _niqe(sr)}
-        shown = {"psnr_y": "PSNR-Y (dB)", "ssim_y": "SSIM-Y", "lpips": "LPIPS", "lpips_squeeze": "LPIPS-squeeze"}
-        shown = {column: title for column, title in shown.items() if column != "lpips" or self.lpips}
+        columns = ["psnr_y", "ssim_y", *(["lpips"] if self.lpips else []), "lpips_squeeze"]
         y = bicubic(self.hr, self.system.scale) if label == "bicubic" else None
-        found = scores(sr, self.hr, self.system.scale, self.lpips, list(shown), y)
-        return {title: found[column] for column, title in shown.items()} | {"NIQE": _niqe(sr)}
+        found = scores(sr, self.hr, self.system.scale, self.lpips, columns, y)
+        return {SHOWN[column][0]: found[column] for column in columns} | {"NIQE": _niqe(sr)}
 
     def _offer(self) -> list[tuple[str, System]]:
         return [(system.label, system) for system in self.systems if system.scale == self.scale.value]

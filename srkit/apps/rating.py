@@ -108,12 +108,9 @@ def correlations(votes: pd.DataFrame, scores: pd.DataFrame, columns: Sequence[st
     """
     mean = votes.groupby(["image", "method"], as_index=False)["score"].mean()
     both = mean[mean["method"] != REFERENCE].merge(scores, on=["image", "method"])
-    lines = []
-    for column in columns:
-        pair = both[["score", column]].dropna()
-        found = {kind: pair.corr(kind).iloc[0, 1] for kind in ("pearson", "spearman")}
-        lines.append({"metric": column, "crops": len(pair)} | found)
-    return pd.DataFrame(lines)
+    scored = both[[*columns]]
+    found = {kind: scored.corrwith(both["score"], method=kind) for kind in ("pearson", "spearman")}
+    return pd.DataFrame({"crops": scored.count(), **found}).rename_axis("metric").reset_index()
 
 
 def invented_votes(scores: pd.DataFrame, column: str = "ssim_y", raters: int = 8, seed: int = 0) -> pd.DataFrame:

@@ -139,11 +139,8 @@ class CompareSlider(anywidget.AnyWidget):
         height, width = self.pictures[whole].shape[:2]
         if self.zoom > 1:
             size = max(8, round(min(height, width) / self.zoom))
-            x, y = self.centre
-            corner = (
-                round(np.clip(y * height - size / 2, 0, height - size)),
-                round(np.clip(x * width - size / 2, 0, width - size)),
-            )
+            middle = zip(self.centre[::-1], (height, width), strict=True)
+            corner = tuple(round(np.clip(share * side - size / 2, 0, side - size)) for share, side in middle)
         else:
             size = min(size, height, width)
             corner = busiest(self.pictures[whole], size)

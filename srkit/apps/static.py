@@ -17,7 +17,7 @@ from PIL import Image
 from srkit.apps import slider
 from srkit.data.sources import find_photographs
 from srkit.export import export_onnx
-from srkit.files import SrkitError, expanded, replacing
+from srkit.files import SrkitError, expanded, replacing, write_text
 from srkit.images import read_image
 from srkit.pretrained import System, resolve, shipped_systems
 from srkit.recipes import find_recipe
@@ -39,8 +39,6 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
 
     It holds the networks that srkit ships, as ONNX, and ONNX Runtime Web from the npm registry, of one pinned version,
     which is kept in `cache`. A page that was written there before is replaced. Returns the folder.
-    Raises SrkitError where npm or the export's packages are missing, the runtime is not the pinned one, or the folder
-    holds something else.
     """
     folder = expanded(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "site.json").exists():
@@ -55,12 +53,12 @@ def build_static(folder: Path | str, cache: Path | str | None = None) -> Path:
             (folder / "ort" / name).write_bytes(packed.extractfile(f"package/dist/{name}").read())
     networks = [_network(folder, system) for system in shipped_systems(firsts=False)]
     site = {"networks": networks, "pictures": _pictures(folder / "pictures")}
-    _write(folder / "site.json", json.dumps(site, indent=1))
+    write_text(folder / "site.json", json.dumps(site, indent=1))
     files = sorted(path.relative_to(folder).as_posix() for path in _parts(folder))
     offline = [name for name in files if "asyncify" not in name and "webgpu" not in name]  # 24 MB that few browsers use
-    _write(folder / "files.json", json.dumps(offline))
+    write_text(folder / "files.json", json.dumps(offline))
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in files)).hexdigest()
-    _write(folder / "sw.js", (HERE / "sw.js").read_text(encoding="utf-8").replace("@VERSION@", digest[:16]))
+    write_text(folder / "sw.js", (HERE / "sw.js").read_text(encoding="utf-8").replace("@VERSION@", digest[:16]))
     return folder
 
 
@@ -169,8 +167,3 @@ def _runtime(cache: Path) -> Path:
     if f"sha512-{digest}" != INTEGRITY:
         raise SrkitError(f"{archive} is not the {package} {version} that srkit knows: delete it, and try again.")
     return archive
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")

@@ -36,9 +36,7 @@ def build(edition: str, out: Path | str, notebooks: Path | str | None = None) ->
     """Write an edition of the notebooks in `notebooks` (default: the project's) into the folder `out`.
 
     edition: "student", whose exercises are stubs; "solution", the stubs, and below each its solution, folded; or
-    "teacher", solved, with points, minutes and what the checks look for. Cells bear nbgrader's metadata, so that a
-    course of nbgrader can take the student edition in. Raises SrkitError for another word, for the folder of the source
-    itself, and where nbgrader is not installed.
+    "teacher", solved, with points, minutes and what the checks look for. See docs/teach/editions.md.
     """
     if edition not in EDITIONS:
         raise SrkitError(f"there is no edition {edition!r}: choose one of {', '.join(EDITIONS)}.")

@@ -37,14 +37,8 @@ def grade(
 ) -> "pd.DataFrame":
     """Points and a remark for each exercise of each submission, one row each; also written to `csv`.
 
-    submissions: a folder with a folder a student, whose notebooks bear the names of the course's ("03_discriminator",
-    with whatever a learning platform adds). Columns: student, notebook, exercise, points, possible, remark. Questions
-    that a teacher reads have no points yet.
-
-    Parameters, imports, functions, answers, checks and what the student has added are run; where that lacks a name, the
-    whole notebook is. A cell that takes over `cell_seconds` is stopped, a submission after `seconds`. Checks are taken
-    from `notebooks` (default: the project's), so one that was changed or deleted is put back, and named.
-    This keeps honest code from the network and from its neighbours; it is no prison for hostile code.
+    docs/teach/editions.md says how submissions lie there, and what of them is run. A cell that takes over
+    `cell_seconds` is stopped, a submission after `seconds`. Checks are taken from `notebooks` (default: the project's).
     """
     import pandas as pd
 

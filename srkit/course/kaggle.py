@@ -72,7 +72,6 @@ def build(
 
     user: whose kernels they are. wheel: whether to build the wheel of srkit too, which every kernel has attached as
     USER/srkit-wheel. previous: OWNER/KERNEL whose output is attached, for 05 to go on from.
-    Raises SrkitError for a name that is none.
     """
     import nbformat
     from nbformat.v4 import new_code_cell

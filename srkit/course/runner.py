@@ -40,10 +40,8 @@ def run_course(
     """Run the notebooks, or those that `only` names ("03,05"), and return what each took and made.
 
     Executed copies go to `runs`/course-`profile`, figures to `figures`/`profile`; both folders default to the
-    project's own. `settings` are further parameters by name, given to the notebooks that have them.
-
-    Raises SrkitError before anything runs for an unknown name, bad data or a folder that cannot be written; and in the
-    middle when a cell fails or a promised file is not new and filled, naming notebook, cell, error and half-run copy.
+    project's own. `settings` are further parameters by name, given to the notebooks that have them. Raises SrkitError
+    before anything runs for what can be known then, and where a cell fails or a promised file is not new and filled.
     """
     from srkit.data.registry import several
     from srkit.data.sources import find_photographs

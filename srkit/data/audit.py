@@ -42,9 +42,8 @@ def report(data: str | Path, against: Sequence[str | Path] = ()) -> list[tuple[s
     low = [path for path, value in quality.items() if value and value < BLOCKS]
     twins = alike(hashes, hashes)
     rows = [("pictures", str(len(hashes))), *(("look: does not open", fault) for fault in bad)]
-    rows += [
-        ("sizes", f"short side {short[0]} to {short[-1]}, median {short[len(short) // 2]}; longest {max(long)} px")
-    ]
+    middle = f"median {short[len(short) // 2]}"
+    rows += [("sizes", f"short side {short[0]} to {short[-1]}, {middle}; longest {max(long)} px")]
     rows += [("look: grey", f"{len(grey)}: {listed(grey)}")] if grey else [("grey", "none")]
     if dark:
         white = likely_white(max(dark.values()))

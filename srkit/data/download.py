@@ -37,8 +37,7 @@ def fetch(data: str | Named, keep_archive: bool = False) -> Path | None:
     """Fetch a named set into the data folder, or find it on this machine; returns its folder.
 
     The folder appears when all is well, with a manifest.json: size and checksum of each picture, and what was left out
-    since it does not open. Two processes that ask at once wait for each other. None is returned for a set that has only
-    parts. Raises SrkitError, and a stopped download is gone on with.
+    since it does not open. None is returned for a set that has only parts. A stopped download is gone on with.
     """
     named = data if isinstance(data, Named) else find_data(data)
     for part in named.parts:
@@ -204,10 +203,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def kaggle(*words: str) -> str:
-    """Run Kaggle's own command line client and return what it said; the token is its affair alone.
-
-    Raises SrkitError where it is not installed, has no token, or fails.
-    """
+    """Run Kaggle's own command line client and return what it said; the token is its affair alone."""
     beside = Path(sys.executable).with_name("kaggle")
     client = shutil.which("kaggle") or (str(beside) if beside.exists() else None)
     if client is None:

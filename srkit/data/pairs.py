@@ -28,9 +28,8 @@ def divide(places: Mapping[Path, str]) -> tuple[list[Path], list[Path], list[Pat
     places: of each file the folders between the data set's own and it, such as "train/LR_bicubic/X4". Where there are
     not both HR and LR, all are HR.
     """
-    kinds = {
-        path: "lr" if LR_FOLDER.search(at) else "hr" if HR_FOLDER.search(at) else "" for path, at in places.items()
-    }
+    said = {at: "lr" if LR_FOLDER.search(at) else "hr" if HR_FOLDER.search(at) else "" for at in places.values()}
+    kinds = {path: said[at] for path, at in places.items()}
     if not {"hr", "lr"} <= set(kinds.values()):
         kinds = _by_ending(places)
     hr, lr, others = ([path for path, kind in kinds.items() if kind == each] for each in ("hr", "lr", ""))
@@ -124,9 +123,8 @@ def read_lr(path: Path, hr: np.ndarray, scale: int, white: int | None = None) ->
     height, width = (side // scale for side in hr.shape[:2])
     lr, most = read_levels(path, white)
     if white is None and most is not None and hr.mean() > 2 * lr.mean() + 1:
-        raise SrkitError(
-            f"{path} is nearly black, and HR is not: of its 16 bits no value is over {most}: save all alike."
-        )
+        why = f"of its 16 bits no value is over {most}"
+        raise SrkitError(f"{path} is nearly black, and HR is not: {why}: save all alike.")
     if not (0 <= lr.shape[0] - height <= 1 and 0 <= lr.shape[1] - width <= 1):
         raise SrkitError(f"{path} is {lr.shape[1]} x {lr.shape[0]}, and x{scale} wants {width} x {height}: replace it.")
     return lr[:height, :width]

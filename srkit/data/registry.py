@@ -106,10 +106,7 @@ def _places(name: str) -> Iterator[Path]:
 
 
 def folders(data: str | Path) -> list[Path]:
-    """The folders whose pictures a path or a name means: its own, and those of its parts.
-
-    Raises SrkitError where one is not here, and says how to fetch it.
-    """
+    """The folders whose pictures a path or a name means, its own and its parts'; SrkitError where one is not here."""
     found = locate(data)
     if found and str(data) not in NAMED:
         return [found]

@@ -34,8 +34,7 @@ class Photographs:
     """Files to train on and files to validate on, never both. The fingerprint changes when any of them does.
 
     lr: of given pairs, the LR file of each HR one; empty where LR is to be made. white: the value that is white in
-    16-bit files; None for 65535. directed: whether one fixed blur or shift made the LR files, as in
-    DIV2K's track unknown.
+    16-bit files; None for 65535. directed: see `srkit.data.registry.Named`.
     """
 
     name: str
@@ -60,14 +59,11 @@ def find_photographs(
     data: a name or a folder, or several of them, in a list or joined by "+", as "div2k+flickr2k" is; what was found
     before is returned as it is. without: files to leave out. valid: the files that validate, in this order, so that all
     others train. A file is named as "0001.png", as "bsds400/0001.png" or by its whole path. white: the value that is
-    white in 16-bit files, such as 4095.
+    white in 16-bit files, such as 4095. scale: of given pairs, to check their sizes.
 
-    Folders that are called train, valid or test, as DIV2K_train_HR is too, are taken at their word: what is there to
-    test on is left out, and so are other folders beside them, which a warning names. Where no folder says what
-    validates, every tenth file by name does, at least one. A file that repeats another byte for byte is left out, so no
-    picture is on both sides. Folders or names of HR and LR are pairs; with a scale, their sizes are checked.
-    Raises SrkitError for a folder that is missing or holds too few pictures to split, for a file in `without` or
-    `valid` that is not there, and for sets made to test on.
+    data/README.md says how the names of folders and files divide them. A file that repeats another byte for byte is
+    left out, so no picture is on both sides. Raises SrkitError for a folder that is missing or holds too few pictures
+    to split, for a file in `without` or `valid` that is not there, and for sets made to test on.
     """
     if isinstance(data, Photographs):
         return data
@@ -109,7 +105,6 @@ def find_images(
     """HR pictures to score methods on, by name or from folders, and the LR file of each where pairs are given.
 
     Of a set that is divided by the names of its folders, those are the ones to test on, or else to validate on.
-    Raises SrkitError where there are none.
     """
     images, lr = [], {}
     for name in several(data):
@@ -139,11 +134,8 @@ def find_pictures(folder: Path) -> list[Path]:
     found, closed, seen = [], [], set()
     for root, below, names in os.walk(folder, followlinks=True):
         seen.add(os.path.realpath(root))
-        below[:] = [
-            name
-            for name in sorted(below)
-            if not is_hidden(name) and os.path.realpath(os.path.join(root, name)) not in seen
-        ]
+        inside = sorted(name for name in below if not is_hidden(name))
+        below[:] = [name for name in inside if os.path.realpath(os.path.join(root, name)) not in seen]
         shown = [Path(root, name) for name in names if not is_hidden(name)]
         found += [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
         closed += [path for path in shown if CLOSED.search(path.name)]

@@ -24,10 +24,7 @@ SMALLEST = 8  # points there
 
 
 def draw(record: Record, folder: Path, columns: int, words: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Every figure of a record as PDF with its fonts in it: its path, and whether it is wider than one column of two.
-
-    words: labels in another language.
-    """
+    """Every figure of a record as PDF with its fonts in it: its path, and whether it is wider than a column of two."""
     drawn = {}
     for name, figure in _figures(record):
         wide = columns == 1 or len(figure.axes) > 1

@@ -89,9 +89,8 @@ def read_votes(path: Path) -> pd.DataFrame:
     """The votes that notebook 06's rating page wrote. SrkitError where there are none, or nobody gave them."""
     votes = vote_log(path).read()
     if votes.empty or votes["rater"].str.startswith("synthetic").any():
-        raise SrkitError(
-            f"{path} holds synthetic votes or none, which is nobody's opinion: ask people, or leave it out."
-        )
+        fault = "holds synthetic votes or none, which is nobody's opinion"
+        raise SrkitError(f"{path} {fault}: ask people, or leave it out.")
     return votes
 
 
