@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,9 +112,8 @@ def _runs_table(record: Record) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def unlike(record: Record, systems: list[str] | None = None) -> str:
+def unlike(runs: list[dict[str, Any]]) -> str:
     """What is not the same in all runs, in words; empty where data, steps, profile, precision and device all are."""
-    runs = [run for run in record.study["runs"] if not systems or run["system"] in systems]
     told = {
         "photographs": lambda run: f"{run['data']['name']} ({run['data']['fingerprint']})",
         "profile": lambda run: run["profile"],
@@ -144,7 +144,7 @@ def made(record: Record, systems: list[str] | None = None) -> str:
     text += " VGG with random weights." * any(loss.get("weights") == "random" for loss in losses)
     missing = record.study["planned"] - len(record.study["runs"])
     text += f" {missing} of {record.study['planned']} runs are not done yet." if missing else ""
-    return f"{text} {unlike(record, systems)}".strip()
+    return f"{text} {unlike(runs)}".strip()
 
 
 def caption(record: Record, table: pd.DataFrame) -> str:

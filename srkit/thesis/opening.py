@@ -117,7 +117,7 @@ def warnings(records: Sequence[Record], looked_at: Sequence[str] = ()) -> list[s
         data = record.study["runs"][0]["data"]["name"]
         chosen = [name for name in record.study["tests"] if name in looked_at or name.lower() == data.lower()]
         found += [f"{name} was used for choices, so its scores are too high." for name in chosen]
-        if differ := unlike(record):
+        if differ := unlike(record.study["runs"]):
             found.append(differ.replace("Not alike in ", "The runs were not trained alike: ", 1))
         if missing := record.study["planned"] - len(record.study["runs"]):
             found.append(f"{missing} of the {record.study['planned']} runs that were planned are not done.")
