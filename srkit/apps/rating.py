@@ -92,11 +92,9 @@ def opinions(votes: pd.DataFrame) -> pd.DataFrame:
 
     against_hr: MOS less the hidden reference's, plus 5 (ITU-T P.910): 5 is as good as the truth.
     """
-    lines = []
-    for method, scores in votes.groupby("method", sort=False)["score"]:
-        low, high = interval(scores)
-        lines.append({"method": method, "votes": len(scores), "mos": scores.mean(), "low": low, "high": high})
-    table = pd.DataFrame(lines)
+    by_method = votes.groupby("method", sort=False)["score"]
+    table = by_method.agg(votes="size", mos="mean", ends=interval).reset_index()
+    table[["low", "high"]] = table.pop("ends").tolist()
     reference = table.loc[table["method"] == REFERENCE, "mos"].mean()
     return table.assign(against_hr=table["mos"] - reference + 5).sort_values("mos", ascending=False, ignore_index=True)
 

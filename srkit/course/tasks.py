@@ -192,7 +192,7 @@ TASKS = {
         lambda: (torch.rand(2, 3, 24, 30), gaussian_kernel(1.2, 1.2, 0.0), 2),
         lambda hr, kernel, scale: quantise(imresize(filtered(hr, kernel), 1 / scale)),
         {
-            "border": lambda hr, kernel, scale: _in_black(hr, kernel, scale),
+            "border": _in_black,
             "order": lambda hr, kernel, scale: quantise(filtered(imresize(hr, 1 / scale), kernel)),
             "levels": lambda hr, kernel, scale: imresize(filtered(hr, kernel), 1 / scale),
         },

@@ -99,9 +99,9 @@ def _places(name: str) -> Iterator[Path]:
     known = find_data(name) if name in NAMED or name.startswith("kaggle:") else None
     own = known.name if known else name
     yield data_folder() / own
-    for owner, slug in [known.kaggle.split("/")] if known and known.kaggle else [("*", own)]:
-        yield inputs() / slug
-        yield from sorted(inputs().glob(f"datasets/{owner}/{slug}"))
+    owner, slug = known.kaggle.split("/") if known and known.kaggle else ("*", own)
+    yield inputs() / slug
+    yield from sorted(inputs().glob(f"datasets/{owner}/{slug}"))
     yield home() / "data" / own
 
 
