@@ -59,7 +59,6 @@ class Chapter:
     """One notebook: its parameters with their defaults, the figures it writes, the number of its code cells."""
 
     path: Path
-    title: str
     parameters: dict[str, object]
     writes: tuple[str, ...]
     code_cells: int
@@ -100,10 +99,8 @@ def read_chapter(path: Path) -> Chapter:
         found = papermill.inspect_notebook(plain_path(path))
     except ValueError as error:
         raise SrkitError(f"{path.name} does not say for which kernel it is ({error}): save it in Jupyter.") from error
-    headings = (line for cell in cells if cell["cell_type"] == "markdown" for line in _source(cell).splitlines())
     return Chapter(
         path=path,
-        title=next((line.lstrip("# ") for line in headings if line.startswith("# ")), path.stem),
         parameters={name: _literal(entry["default"], path) for name, entry in found.items()},
         writes=tuple(_literal(writes.strip() or "()", path)),
         code_cells=sum(cell["cell_type"] == "code" for cell in cells),
@@ -142,14 +139,10 @@ def check_parameters(chapter: Chapter, given: dict[str, object]) -> None:
             raise SrkitError(f"{chapter.name} wants {name} to be {wanted}, and got {value!r}.")
 
 
-def _source(cell: dict) -> str:
-    return "".join(cell["source"])
-
-
 def _tagged(cells: list[dict], tag: str, path: Path) -> str:
     for cell in cells:
         if tag in cell.get("metadata", {}).get("tags", []):
-            return _source(cell)
+            return "".join(cell["source"])
     raise SrkitError(f"{path.name} has no cell tagged `{tag}`: every notebook of the course needs one.")
 
 

@@ -186,4 +186,4 @@ def test_a_chapter_that_declares_nothing_is_refused(tmp_path):
     path.write_text(json.dumps({"cells": []}))
     with pytest.raises(SrkitError, match="no cell tagged `parameters`"):
         read_chapter(path)
-    assert Chapter(path, "", {}, (), 0).number == "00"
+    assert Chapter(path, {}, (), 0).number == "00"
