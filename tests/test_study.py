@@ -31,9 +31,8 @@ from srkit.records import describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
-from srkit.study.page import system_page, write_pages
 from srkit.study.record import collect, read_record, thinned
-from srkit.study.report import redraw
+from srkit.study.report import redraw, system_page, write_pages
 from srkit.study.scores import is_scored
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
 from srkit.study.variants import vary

@@ -20,8 +20,7 @@ def serve(
     """Serve the cells of notebook 07 that are tagged `page`, until stopped.
 
     sessions: visitors at once; one more is told so. idle_minutes: after which an unused page is forgotten. settings:
-    parameters of the notebook by name, instead of its own. What a visitor uploads stays in the memory of their kernel,
-    which ends with the page. Raises SrkitError where Voila is missing or the port is taken.
+    parameters of the notebook by name, instead of its own.
     """
     voila = needed("voila.app", "pip install voila")
     from traitlets.config import Config

@@ -48,11 +48,9 @@ def write_chapter(
 ) -> tuple[list[Path], list[str]]:
     """Write a chapter into a folder, and return the files and the warnings, which stand in the chapter as well.
 
-    what, images, figures: see `opening.open_records`. photographs: those of training, to report on as srkit data does,
-    and on what of them is among the images. votes: a file of `srkit.apps.rating.Study`. looked_at: test sets
-    that were used for choices. watts: taken for a run while it trains. columns: of a page. slides: the figures at 16:9
-    too, and the slider as GIF. main.tex is left as it is where there is one; all else is renewed. srkit-thesis.json
-    says of each number from which file and row it came. Raises SrkitError for what must not stand in a chapter.
+    The arguments are what `srkit thesis` takes; `opening.open_records` says more of what, images and figures. main.tex
+    is left as it is where there is one; all else is renewed. srkit-thesis.json says of each number from which file and
+    row it came. Raises SrkitError for what must not stand in a chapter.
     """
     records = open_records(what, out, images, figures, lpips)
     warned = warnings(records, looked_at)
