@@ -69,7 +69,7 @@ def find_data(name: str) -> Named:
         return Named(f"{owner}-{slug}", "a data set of Kaggle", page, kaggle=f"{owner}/{slug}")
     if name not in NAMED:
         known = "a name that `srkit data` lists, such as starter, div2k or set5"
-        meant = near(name, [*NAMED, "starter"])
+        meant = near(name, NAMED)
         raise SrkitError(f"{name} is no folder and no named set: {meant}give a folder, kaggle:OWNER/SLUG, or {known}.")
     return NAMED[name]
 

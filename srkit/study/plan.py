@@ -129,7 +129,7 @@ class Study:
 
     def place(self, name: str) -> str | Path:
         """A set's name as it is, and a folder as the file means it."""
-        return name if name == "starter" or name in NAMED else (self.file.parent / expanded(name)).resolve()
+        return name if name in NAMED else (self.file.parent / expanded(name)).resolve()
 
     @property
     def places(self) -> list[str | Path]:
