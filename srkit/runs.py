@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from srkit import distributed
-from srkit.files import SrkitError, expanded, locked, or_left_out, replacing, write_text
+from srkit.files import SrkitError, expanded, locked, or_left_out, remove_unfinished, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
 from srkit.weights_files import open_weights
 
@@ -200,9 +200,7 @@ class Run:
     def clear_unfinished(self) -> None:
         """Remove files that a killed process had begun to write beside their place."""
         for pattern in WRITTEN:
-            head, slash, name = pattern.rpartition("/")
-            for path in self.folder.glob(f"{head}{slash}.{name.partition('.')[0].rstrip('*')}*-*"):
-                path.unlink()
+            remove_unfinished(self.folder / pattern)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint; the one before it stays as checkpoint-before.pt, or as it was where the disk is full."""
