@@ -60,5 +60,5 @@ class CapturedStep:
             self.failed = True
             torch.cuda.synchronize(lr.device)
             chance = torch.cuda.default_generators[lr.device.index]
-            chance.graphsafe_set_state(chance.clone_state())  # the old state waits for the capture's end, PyTorch #171263
+            chance.graphsafe_set_state(chance.clone_state())  # the old one waits for the capture's end: PyTorch #171263
             warnings.warn(f"this step does not become a CUDA graph ({error}): it runs as it is.", stacklevel=3)

@@ -133,6 +133,6 @@ def _public(path: Path, state: Mapping[str, Tensor], scale: int | None) -> nn.Mo
         raise SrkitError(f"{path}, {found.architecture.name}, does not enlarge: give a network for super-resolution.")
     if scale and found.scale != scale:
         raise SrkitError(f"{path} enlarges {found.scale}-fold, not {scale}-fold: use --scale {found.scale}.")
-    network = Padded(found.model, found.scale, sizes.multiple_of, sizes.minimum)
+    network = Padded(found.model, found.scale, sizes.multiple_of, sizes.minimum, found._call_fn)
     check_weights(network, path)
     return network.eval().requires_grad_()  # as any other network: what may be trained is what is counted

@@ -33,7 +33,7 @@ from srkit.runs import Run
 from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
 from srkit.study.page import system_page, write_pages
-from srkit.study.record import collect, read_record, thinned
+from srkit.study.record import by_term, collect, read_record, thinned
 from srkit.study.report import redraw
 from srkit.study.scores import is_scored
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
@@ -419,6 +419,42 @@ def test_the_generators_loss_is_the_sum_that_it_minimises(done):
     expected = history["pixel"] + 1e-3 * history["adversarial"] + PROFILES["laptop"].guard * history["checkerboard"]
     np.testing.assert_allclose(table["generator"], expected, rtol=1e-3)
     np.testing.assert_allclose(table["epoch"], history["step"] * 2 / 3)  # 3 photographs, 2 crops a step
+
+
+def test_losses_of_one_term_are_weighed_together_or_not_at_all(done):
+    """The history has their sum alone: of 1 l1 + 10 mse nobody can make 11 times it."""
+    _, _, record = done
+    assert by_term([("pixel", 2.0), ("pixel", 2.0), ("adversarial", 1.0)]) == {"pixel": 2.0, "adversarial": 1.0}
+    runs = json.loads(json.dumps(record.study["runs"]))
+    for run in runs:
+        run["loss_weights"]["psnr"] = by_term([("pixel", 1.0), ("pixel", 10.0)])
+    other = replace(record, study=record.study | {"runs": runs})
+    table = losses_by_epoch(other, "gan").set_index("phase")["generator"]
+    assert table["psnr"].isna().all()
+    assert table[["gan"]].notna().all()
+    figure, _, _ = draw_losses(other, ["gan"])
+    plt.close(figure)
+
+
+def test_a_term_that_several_losses_have_names_none_of_them():
+    srgan = RECIPES["srgan"]
+    both = replace(srgan.phases[0], losses={Pixel("l1"): 1.0, Pixel("mse"): 10.0})
+    mine = replace(srgan, name="mine", phases=(both, srgan.phases[1]))
+    path = "phases.psnr.losses.pixel"
+    for change in ({path: "Pixel"}, {f"{path}.weight": 2.0}, {f"{path}.kind": "l1"}):
+        with pytest.raises(SrkitError, match="phase psnr has several pixel losses"):
+            vary(mine, change)
+    with pytest.raises(SrkitError, match="phase psnr has several pixel losses"):
+        vary(mine, {}, [path])
+    assert len(vary(mine, {}, ["phases.gan.losses.perceptual"]).phases[1].losses) == 1
+
+
+def test_pictures_of_one_name_in_two_sets_count_twice(done):
+    _, _, record = done
+    twice = pd.concat([record.scores, record.scores.assign(set="more")])
+    figure, _, text = draw_plane(replace(record, scores=twice), record.systems)
+    assert "Means over the 4 pictures" in text
+    plt.close(figure)
 
 
 def test_a_thinned_history_keeps_its_end_and_its_validations():

@@ -14,6 +14,7 @@ from srkit import degradations, discriminator, generator, losses
 from srkit.declarations import Phase, Recipe
 from srkit.degradations import find_degradation
 from srkit.files import SrkitError, near
+from srkit.losses import Loss
 from srkit.parts import options
 
 FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
@@ -110,7 +111,7 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
         hints = {field.name: field.type for field in fields(Phase) if field.name not in ("name", "losses")}
         return replace(phase, **{head: suited(path, value, known(head, hints, "a phase"))})
     term, _, option = rest.partition(".")
-    here = {loss.term: loss for loss in phase.losses}
+    here = _by_term(phase, term)
     if option:
         loss = known(term, here, f"phase {phase.name}")
         new, weight = loss, phase.losses[loss]
@@ -128,10 +129,18 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
     return replace(phase, losses=kept if loss else kept | {new: weight})
 
 
+def _by_term(phase: Phase, wanted: str) -> dict[str, Loss]:
+    """The losses of a phase by their terms. SrkitError where the term that is wanted is that of several."""
+    if [loss.term for loss in phase.losses].count(wanted) > 1:
+        raise SrkitError(f"phase {phase.name} has several {wanted} losses: give a class of your own another term.")
+    return {loss.term: loss for loss in phase.losses}
+
+
 def _drop(recipe: Recipe, path: str) -> Recipe:
     places = {f"phases.{phase.name}": (phase, None) for phase in recipe.phases}
     for phase in recipe.phases:
-        places |= {f"phases.{phase.name}.losses.{loss.term}": (phase, loss) for loss in phase.losses}
+        here = _by_term(phase, path.removeprefix(f"phases.{phase.name}.losses."))
+        places |= {f"phases.{phase.name}.losses.{term}": (phase, loss) for term, loss in here.items()}
     phase, gone = known(path, places, f"what {recipe.name} may drop")
     fewer = replace(phase, losses={loss: weight for loss, weight in phase.losses.items() if loss is not gone})
     kept = tuple(fewer if each is phase else each for each in recipe.phases if gone or each is not phase)
