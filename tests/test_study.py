@@ -648,6 +648,18 @@ def test_a_notebook_takes_the_scores_of_each_picture_from_a_record(done, tmp_pat
     assert len(rows) == len(studies.picture_scores(["srresnet"], "pictures", "tiny")) * 5 / 3  # bicubic at x4 alone
 
 
+def test_a_notebook_takes_the_history_of_a_run_from_a_record(done, tmp_path, monkeypatch):
+    _, folder, _ = done
+    for name in ("home", "inputs"):
+        monkeypatch.setattr(studies, name, lambda name=name: tmp_path / name)
+    assert studies.study_history("gan", 1, "tiny") is None
+    shutil.copytree(folder / "figures", tmp_path / "inputs" / "figures" / "tiny")
+    theirs = Run(folder / "runs" / "gan-tiny-s1").history()
+    ours = studies.study_history("gan", 1, "tiny")
+    assert list(ours.columns) == list(theirs.columns)
+    assert ours["psnr_y"].tolist() == pytest.approx(theirs["psnr_y"].tolist(), abs=1e-3, nan_ok=True)  # five digits
+
+
 def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_path, monkeypatch):
     _, folder, record = done
     shown = []
