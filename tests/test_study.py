@@ -27,7 +27,7 @@ from srkit.files import SrkitError
 from srkit.images import write_image
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
-from srkit.recipes import RECIPES
+from srkit.recipes import RECIPES, find_recipe
 from srkit.records import describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one, work
@@ -162,6 +162,40 @@ def test_dotted_names_change_one_thing_each():
     assert vary(srgan, {"ema": 0.0, "phases.gan.betas": [0.0, 0.9]}).phases[1].betas == (0.0, 0.9)
     assert vary(srgan, {}, [f"{phase}.perceptual"]).phases[1].losses == {adversarial: 1e-3}
     assert Perceptual("vgg19", "conv3_4") in vary(srgan, {f"{phase}.perceptual.layer": "conv3_4"}).phases[1].losses
+
+
+OWN = """
+from __future__ import annotations  # annotations are then text
+from dataclasses import dataclass, replace
+from torch import nn
+from srkit.recipes import SRRESNET
+
+class Net(nn.Module):
+    def __init__(self, scale: int = 4, channels=16, slope=0.1, skip=False):
+        super().__init__()
+        self.scale = scale
+
+@dataclass(frozen=True)
+class Dead:
+    share: float = 0.01
+
+MINE = replace(SRRESNET, generator=Net, degradation=Dead())
+"""
+
+
+def test_an_option_of_ones_own_part_is_changed_whether_or_not_its_kind_can_be_read(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    mine = find_recipe(f"{tmp_path / 'own.py'}:MINE")
+    changes = {"generator.channels": 32, "generator.slope": 1, "generator.skip": True, "degradation.share": 0.5}
+    changed = vary(mine, changes)
+    assert changed.generator.keywords == {"channels": 32, "slope": 1, "skip": True}
+    assert changed.degradation.share == 0.5
+    for name, value, kind in (("channels", "32", "a number"), ("skip", 1, "true or false")):
+        with pytest.raises(SrkitError, match=f"generator.{name} = .* does not fit: it takes {kind}"):
+            vary(mine, {f"generator.{name}": value})
+    plain = replace(mine, degradation=type("Plain", (), {"__call__": lambda *_: None})())
+    with pytest.raises(SrkitError, match=r"degradation.share: Plain has no options to change: make .* dataclass"):
+        vary(plain, {"degradation.share": 0.5})
 
 
 BAD = [
