@@ -366,6 +366,22 @@ def test_status_tells_what_is_done_running_stopped_failed_and_missing(done, tmp_
     assert table["hours_left"].notna().all()
 
 
+def test_status_tells_a_run_of_other_settings_and_forgets_a_failure_that_is_over(done, tmp_path):
+    study, folder, _ = done
+    runs = shutil.copytree(folder / "runs", tmp_path / "runs")
+    for name in ("wild-tiny-s0", "gan-tiny-s0"):
+        (runs / "logs").mkdir(exist_ok=True)
+        (runs / "logs" / f"{name}.failed").write_text("the disk is full")
+    (runs / "gan-tiny-s0" / "scores.csv").unlink()
+    table = status(study.file, runs).set_index("run")
+    assert list(table.loc["wild-tiny-s0", ["state", "note"]]) == ["done", ""]
+    assert list(table.loc["gan-tiny-s0", ["state", "note"]]) == ["trained", ""]
+    longer = written(tmp_path, study.file.read_text().replace("psnr_steps = 4", "psnr_steps = 6"))
+    table = status(longer, runs)
+    assert set(table["state"]) == {"other"}
+    assert table["note"].str.contains("another recipe, profile or data set").all()
+
+
 def test_a_run_that_was_stopped_while_it_was_scored_is_not_done(done, tmp_path):
     study, folder, _ = done
     shutil.copytree(folder / "runs", tmp_path / "runs")
