@@ -130,7 +130,7 @@ class Run:
                     changed = f"recipe ({', '.join(differ)})"
                 raise SrkitError(
                     f"{self.folder} holds a run with a different {changed}: name another folder with --runs, "
-                    "or start anew with --force."
+                    "or remove it; srkit train starts anew with --force."
                 )
         changed = [name for name, text in now.get("parts", {}).items() if before.get("parts", {}).get(name) != text]
         if changed:

@@ -52,11 +52,11 @@ def update(thing: Any, changes: Mapping[str, Any], what: str) -> Any:
     what: how an error calls it.
     """
     network = isinstance(thing, partial)
-    if network:
-        parameters = inspect.signature(thing.func).parameters
-        hints, owner = {name: parameters[name].annotation for name in options(thing)}, thing.func.__name__
-    else:
-        hints, owner = {field.name: field.type for field in fields(thing)}, what
+    if not network and not is_dataclass(thing):
+        raise SrkitError(f"{type(thing).__name__} has no options to change: make its class a dataclass.")
+    cls, owner = (thing.func, thing.func.__name__) if network else (type(thing), what)
+    parameters = inspect.signature(cls).parameters
+    hints = {name: _hint(parameters[name]) for name in (options(thing) if network else parameters)}
     values = {name: suited(f"{what}.{name}", value, known(name, hints, owner)) for name, value in changes.items()}
     return partial(thing.func, **thing.keywords | values) if network else replace(thing, **values)
 
@@ -77,7 +77,7 @@ def suited(path: str, value: Any, hint: Any, least: int = 1) -> Any:
         raise SrkitError(f"{path} = {value!r} does not fit: it takes {kind}.")
     numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if type(n) in (int, float)]
     least = 0 if "float" in str(hint) else least
-    if not all(least <= n < math.inf for n in numbers):
+    if hint is not Any and not all(least <= n < math.inf for n in numbers):
         raise SrkitError(f"{path} = {value!r} is out of range: give a number of {least} or more.")
     return value
 
@@ -171,6 +171,14 @@ def _native(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_native, value))
     return None if value == "none" else value
+
+
+def _hint(parameter: inspect.Parameter) -> Any:
+    """The kind that a parameter takes: by its annotation, or else, as in a class of one's own, by its default."""
+    if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    kinds = {bool: bool, str: str, tuple: tuple, int: float, float: float}
+    return kinds.get(type(parameter.default), Any)
 
 
 def _suits(value: Any, hint: Any) -> bool:
