@@ -80,10 +80,12 @@ class Validation(Callback):
 
 
 class History(Callback):
-    """Writes each row into the run's history.csv."""
+    """Writes each row into the run's history.csv; a term of one's own stands behind the usual ones."""
 
     def on_log(self, trainer: "Trainer", row: dict[str, Any], validates: bool) -> None:
-        trainer.run.append_history(row, COLUMNS)
+        terms = dict.fromkeys(loss.term for phase in trainer.recipe.phases for loss in phase.losses)
+        own = [column for term in terms if term not in LOSSES for column in (term, f"share_{term}")]
+        trainer.run.append_history(row, (*COLUMNS, *own))
 
 
 class TensorBoard(Callback):

@@ -3,6 +3,7 @@
 Each command is declared and done in one function, in `srkit.commands` and in the commands of each house.
 """
 
+import signal
 import sys
 import warnings
 
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     words = [*(sys.argv[1:] if argv is None else argv)]
     end = words.index("--") if "--" in words else len(words)  # what follows is no option
     settings.debug = "--debug" in words[:end]
+    if argv is None:  # a process of its own, which leaves nothing half written when it is ended
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.formatwarning = lambda message, *where, **more: f"srkit: {message}\n"
     with lasting_output():
         try:

@@ -92,7 +92,7 @@ def evaluate(
     csv: optional(Path, "FILE", "a line an image and method; what it holds is not done again", RESULTS) = None,
     table: optional(Path, "FILE", "the means as a table: LaTeX (.tex) or Markdown (.md)", RESULTS) = None,
     gallery: optional(Path, "DIR", "six figures, from the last method's greatest gain to its least", RESULTS) = None,
-    save: optional(Path, "DIR", "keep the SR images, in a folder a method", RESULTS) = None,
+    save: optional(Path, "DIR", "keep the SR images, as METHOD/SET/NAME.png", RESULTS) = None,
     no_lpips: NoLpips = False,
     degradation: optional(str, "NAME", "how LR is made, as unknown, mild, wild or high_order") = "bicubic",
     white: White = None,

@@ -159,7 +159,7 @@ def gallery(
 def crops_to_rate(
     methods: Methods, truths: Mapping[str, np.ndarray], scale: int, size: int, lpips: Callable | None
 ) -> tuple[dict[tuple[str, str], np.ndarray], pd.DataFrame]:
-    """For a `mos.Study`: of each picture the square with the steepest edges, as HR and by each method; their scores."""
+    """For a `rating.Study`: of each picture the square with the steepest edges, as HR and by each method; scores."""
     crops, lines = {}, []
     for image, hr in truths.items():
         corner = busiest(hr, size)
@@ -287,7 +287,7 @@ def score_dots(scores: pd.DataFrame) -> Figure:
 
 @styled
 def opinion_bars(mos: pd.DataFrame, title: str) -> Figure:
-    """`mos.opinions` with their intervals."""
+    """`rating.opinions` with their intervals."""
     figure, axis = plt.subplots(figsize=(WIDTH, 0.35 * len(mos) + 0.9))
     ends = [mos["mos"] - mos["low"], mos["high"] - mos["mos"]]
     axis.errorbar(mos["mos"], mos["method"], xerr=ends, fmt="o", capsize=3)

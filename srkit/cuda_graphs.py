@@ -59,4 +59,6 @@ class CapturedStep:
         except RuntimeError as error:
             self.failed = True
             torch.cuda.synchronize(lr.device)
+            chance = torch.cuda.default_generators[lr.device.index]
+            chance.graphsafe_set_state(chance.clone_state())  # the old one waits for the capture's end: PyTorch #171263
             warnings.warn(f"this step does not become a CUDA graph ({error}): it runs as it is.", stacklevel=3)

@@ -24,6 +24,7 @@ from srkit.degradations import BICUBIC, degrade
 from srkit.files import SrkitError, listed, or_left_out
 from srkit.images import crop_to_multiple, header
 from srkit.parts import defined_by, origin
+from srkit.records import said
 
 Degradation = Callable[[Tensor, int, int], Tensor]
 LARGE = 64_000_000  # bytes of picture files: a set above it is kept decoded in a file, and not in memory
@@ -179,9 +180,12 @@ class Patches:
             read = lambda n, path: read_lr(path, self.hr[n], scale, white)  # noqa: E731
             made = _usable([given[path] for path in images], read, "can be used: give the LR of the HR ones")
         if cache:
-            what = (__version__, degradation, seed if degradation not in (BICUBIC, "given") else "any")
-            what = repr((*what, *origin(defined_by(degradation)).values()))
-            file = cache / f"lr-x{scale}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.u8"
+            plain = degradation in (BICUBIC, "given")
+            what = (__version__, degradation, "any" if plain else seed)
+            what = said((*what, *origin(defined_by(degradation)).values())).encode()
+            if not plain:  # what one's own looks at besides, as a closure, its answer says and no text
+                what += degrade(self.hr[0], scale, degradation, seed).tobytes()
+            file = cache / f"lr-x{scale}-{hashlib.sha256(what).hexdigest()[:12]}.u8"
             made = stored(file, made, len(self.hr), "LR pictures, once").items()
         lr = dict(made)
         self.lr, self.hr = list(lr.values()), [self.hr[n] for n in lr]

@@ -147,7 +147,7 @@ class Recipe:
             object.__setattr__(self, "discriminator", parts.as_partial(self.discriminator, self.name, "discriminator"))
             judge = options(self.discriminator)
             if not parts.origin(self.discriminator.func):
-                check_crop(self.crop, judge["channels"])
+                check_crop(self.crop, judge["channels"], self.scale)
         for phase in self.phases:
             if phase.adversarial and self.discriminator is None:
                 raise SrkitError(

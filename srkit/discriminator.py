@@ -1,5 +1,6 @@
 """Networks that tell HR photographs from SR pictures."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -39,7 +40,7 @@ class SRGANDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         before = 3
         for width in channels:
-            layers += _conv(before, width, stride=1, norm=norm if before != 3 or norm == "spectral" else None)
+            layers += _conv(before, width, stride=1, norm=norm if layers or norm == "spectral" else None)
             layers += _conv(width, width, stride=2, norm=norm)
             before = width
         self.features = nn.Sequential(*layers)
@@ -70,13 +71,14 @@ class ConvCritic(SRGANDiscriminator):
         super().__init__(crop, channels, dense, norm)
 
 
-def check_crop(crop: int, channels: tuple[int, ...]) -> int:
+def check_crop(crop: int, channels: tuple[int, ...], scale: int = 1) -> int:
     """How many times smaller the last feature map is than the crop; SrkitError where that does not divide it."""
     stride = 2 ** len(channels)
     if crop % stride:
+        step = math.lcm(stride, scale)
         raise SrkitError(
             f"a {crop}-pixel crop is not a multiple of {stride}, by which this discriminator shrinks it: "
-            f"use --crop {max(1, crop // stride) * stride}."
+            f"use --crop {max(1, crop // step) * step}."
         )
     return stride
 

@@ -49,11 +49,11 @@ def evaluate(
     """Score methods on HR pictures by the protocol: one row an image and method, one picture at a time in memory.
 
     methods: by name, what `pretrained.resolve` understands; the pictures of a folder of SR are matched by name.
-    set_name: by default the name of the pictures' folder. lpips: from
-    `metrics.lpips_judge`; None leaves that column empty, False the one of LPIPS-squeeze too. save: a folder for the SR
-    pictures. csv: a file that gets each row at once; what it holds already of the same HR file and the same method is
-    not done again, and the rows of other methods and sets stay; several processes may write to it. given: LR files by
-    HR file, where LR is not to be made. degradation: how it is made else, as a recipe's (see srkit.degradations).
+    set_name: by default the name of the pictures' folder. lpips: from `metrics.lpips_judge`; None leaves that column
+    empty, False the one of LPIPS-squeeze too. save: a folder for the SR pictures, as METHOD/SET/NAME.png. csv: a file
+    that gets each row at once; what it holds already of the same HR file and the same method is not done again, and the
+    rows of other methods and sets stay; several processes may write to it. given: LR files by HR file, where LR is not
+    to be made. degradation: how it is made else, as a recipe's (see srkit.degradations).
     white: the value that is white in 16-bit files of fewer bits, such as 4095.
 
     What cannot be scored is left out and named in `problems`, or by a warning where no list is given. Raises SrkitError
@@ -217,15 +217,11 @@ def _told_apart(paths: set[Path]) -> dict[Path, str]:
 
 
 def sr_paths(where: Mapping[Path, tuple[str, str]]) -> dict[Path, Path]:
-    """Where each picture's SR lies in a method's folder: by set, where there are several; a.png and a.jpg stay two."""
-    bare = Counter((set_, Path(image).with_suffix("")) for set_, image in where.values())
-    several = len({set_ for set_, _ in where.values()}) > 1
-    found = {}
-    for path, (set_, image) in where.items():
-        alone = bare[set_, Path(image).with_suffix("")] == 1
-        name = Path(image).with_suffix(".png") if alone else Path(f"{image}.png")
-        found[path] = Path(set_) / name if several else name
-    return found
+    """Where each picture's SR lies in a method's folder: in one of its set's name; a.png and a.jpg stay two."""
+    names = {path: Path(set_) / image for path, (set_, image) in where.items()}
+    bare = Counter(name.with_suffix("") for name in names.values())
+    one = {path: bare[name.with_suffix("")] == 1 for path, name in names.items()}
+    return {path: name.with_suffix(".png") if one[path] else Path(f"{name}.png") for path, name in names.items()}
 
 
 def ready_made(folder: Path, pictures: Sequence[Path]) -> Callable[[Path], Path]:

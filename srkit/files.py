@@ -121,6 +121,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes had begun to write in the place of `path`, whose name may be a pattern."""
+    for left in path.parent.glob(f".{path.stem[:32]}-{'?' * 16}{path.suffix}"):
+        left.unlink()
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a whole file, as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -35,6 +35,8 @@ def opened(
     A decoder in want of sound data raises nearly anything, and so all is caught.
     """
     path = path if isinstance(path, BytesIO) else expanded(path)
+    if isinstance(path, Path) and path.exists() and not path.is_file():
+        raise SrkitError(f"{path} is no file: give a picture that is saved on disk.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's doubts: it opens the picture whole, or an error follows

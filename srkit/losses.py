@@ -189,8 +189,12 @@ class Adversarial(AdversarialLoss):
         return F.softplus(-real).mean() + F.softplus(fake).mean()
 
     def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """D(HR) and D(SR), how likely each picture is a photograph: what a history shows."""
-        return torch.sigmoid(real), torch.sigmoid(fake)
+        """D(HR) and D(SR), how likely each picture is a photograph: what a history shows.
+
+        Of least squares the discriminator's answer itself estimates that (Mao et al., equation 5), and no logit of it.
+        """
+        squares = self.kind == "least_squares"
+        return tuple(x.clamp(0, 1) if squares else torch.sigmoid(x) for x in (real, fake))
 
 
 @dataclass(frozen=True)

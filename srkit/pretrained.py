@@ -15,7 +15,7 @@ from srkit.generator import interpolate
 from srkit.parts import find_part
 from srkit.recipes import RECIPES, Recipe, find_recipe
 from srkit.runs import Run, find_runs
-from srkit.weights_files import SUFFIXES, check_finite, open_weights
+from srkit.weights_files import SUFFIXES, check_weights, open_weights
 
 FOLDER = Path(__file__).parent / "weights"
 BEST = "srgan_light"  # of what srkit ships, the system that is shown first
@@ -144,7 +144,7 @@ def _found(
     if isinstance(what, nn.Module):
         if alpha is not None:
             raise SrkitError("alpha lies between two sets of weights: name a recipe, and not a network.")
-        check_finite(what, type(what).__name__)
+        check_weights(what, type(what).__name__)
         return Method(type(what).__name__, what, getattr(what, "scale", None), "a network given in Python")
     word, named = str(what.folder if isinstance(what, Run) else what), isinstance(what, str)
     if not word:

@@ -104,15 +104,17 @@ def find_profile(name: str | Profile) -> Profile:
 def fit(recipe: Recipe, profile: Profile, scale: int | None = None, crop: int | None = None) -> Recipe:
     """The recipe cut to what a profile allows: the same parts, fewer of them."""
     scale = scale or recipe.scale
-    most = min(recipe.crop, profile.crop or recipe.crop)
-    crop = crop or most // scale * scale
+    most, judge = min(recipe.crop, profile.crop or recipe.crop), recipe.discriminator
+    shrinks = 2 ** len(options(judge)["channels"]) if judge and not origin(judge.func) else 1
+    step = math.lcm(scale, shrinks)
+    crop = crop or max(1, most // step) * step
     limits = {
         "channels": profile.channels,
         "blocks": profile.blocks,
         "growth": profile.channels and profile.channels // 2,
     }
     generator = _at_most(recipe.generator, scale=scale, **limits)
-    discriminator = recipe.discriminator and _narrow(recipe.discriminator, profile, crop)
+    discriminator = judge and _narrow(judge, profile, crop)
     phases = tuple(_shorten(phase, profile) for phase in recipe.phases)
     batch = min(recipe.batch, profile.batch or recipe.batch)
     sizes = {"scale": scale, "crop": crop, "batch": batch}
@@ -142,7 +144,10 @@ def _narrow(part: partial, profile: Profile, crop: int) -> partial:
 def _shorten(phase: Phase, profile: Profile) -> Phase:
     first = phase.name == "psnr"
     limit, lr = (profile.psnr_steps, profile.psnr_lr) if first else (profile.gan_steps, profile.gan_lr)
-    losses = {_judging(loss, profile): weight for loss, weight in phase.losses.items()}
+    losses = {}
+    for loss, weight in phase.losses.items():
+        judging = _judging(loss, profile)
+        losses[judging] = losses.get(judging, 0) + weight  # two layers that are too deep become one
     if phase.adversarial and profile.guard:
         losses.setdefault(Checkerboard(), profile.guard)
     return replace(

@@ -10,9 +10,10 @@ from typing import Any
 from torch import nn
 
 from srkit import generator as generators
-from srkit import parts
+from srkit import losses, parts
 from srkit.declarations import OwnLoss
 from srkit.files import SrkitError
+from srkit.losses import Loss
 from srkit.recipes import Phase, Recipe
 
 
@@ -24,8 +25,8 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, partial):
         return _named(thing.func) | {key: describe(value) for key, value in thing.keywords.items()}
     if isinstance(thing, Phase):
-        losses = [describe(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
-        return {key: describe(value) for key, value in vars(thing).items()} | {"losses": losses}
+        weighed = [describe(loss) | _own_term(loss) | {"weight": weight} for loss, weight in thing.losses.items()]
+        return {key: describe(value) for key, value in vars(thing).items()} | {"losses": weighed}
     if isinstance(thing, Recipe):
         return {key: describe(value) for key, value in vars(thing).items()}
     if thing is None or isinstance(thing, str | int | float):
@@ -43,6 +44,12 @@ def describe(thing: Any) -> Any:
     return _named(type(thing)) | {
         key: value for key, value in vars(thing).items() if isinstance(value, str | int | float)
     }
+
+
+def _own_term(loss: Loss) -> dict[str, str]:
+    """The term of a loss of one's own, where it is not the pixel loss's; srkit's are told by their names."""
+    known = getattr(losses, type(loss).__name__, Loss)
+    return {"term": loss.term} if loss.term != known.term else {}
 
 
 def said(thing: Any) -> str:

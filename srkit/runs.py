@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from srkit import distributed
-from srkit.files import SrkitError, expanded, locked, or_left_out, replacing, write_text
+from srkit.files import SrkitError, expanded, locked, or_left_out, remove_unfinished, replacing, write_text
 from srkit.recipes import RECIPES, Recipe
 from srkit.weights_files import open_weights
 
@@ -130,7 +130,7 @@ class Run:
                     changed = f"recipe ({', '.join(differ)})"
                 raise SrkitError(
                     f"{self.folder} holds a run with a different {changed}: name another folder with --runs, "
-                    "or start anew with --force."
+                    "or remove it; srkit train starts anew with --force."
                 )
         changed = [name for name, text in now.get("parts", {}).items() if before.get("parts", {}).get(name) != text]
         if changed:
@@ -142,13 +142,14 @@ class Run:
     def share_first_phase(self, config: dict[str, Any]) -> "Run | None":
         """Take weights and history of the first phase from a run beside this one that trained the very same; that run.
 
-        The same is: network, losses, schedule, degradation, sizes, profile, seed and photographs.
+        The same is: network, losses, schedule, degradation, sizes, profile, seed, photographs, and in which precision
+        and pieces of a batch.
         """
         mine = json.loads(json.dumps(config))
         first = mine["recipe"]["phases"][0]
         for other in reversed(find_runs(self.folder.parent)):
             theirs = other.config
-            alike = all(theirs[key] == mine[key] for key in ("profile", "seed", "data"))
+            alike = all(theirs.get(key) == mine[key] for key in ("profile", "seed", "data", "precision", "accumulate"))
             alike &= all(theirs["recipe"].get(key) == mine["recipe"][key] for key in FIRST_PHASE)
             if alike and other.folder != self.folder and theirs["recipe"]["phases"][0] == first:
                 with replacing(self.weights(first["name"])) as beside:
@@ -199,9 +200,7 @@ class Run:
     def clear_unfinished(self) -> None:
         """Remove files that a killed process had begun to write beside their place."""
         for pattern in WRITTEN:
-            head, slash, name = pattern.rpartition("/")
-            for path in self.folder.glob(f"{head}{slash}.{name.partition('.')[0].rstrip('*')}*-*"):
-                path.unlink()
+            remove_unfinished(self.folder / pattern)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint; the one before it stays as checkpoint-before.pt, or as it was where the disk is full."""
@@ -251,9 +250,9 @@ def find_runs(runs: Path | str) -> list[Run]:
 
 
 def what_matters(record: Any) -> Any:
-    """What a record says of the result: not a recipe's words, nor where a part of one's own lies and reads like."""
+    """What a record says of the result: not a recipe's words, nor what a part of one's own reads like and is called."""
     if isinstance(record, dict):
-        words = {"from", *(WORDS if "generator" in record else ())}
+        words = {"from", "term", *(WORDS if "generator" in record else ())}
         said = {key: value for key, value in record.items() if value is not None and value is not False}
         return {key: what_matters(value) for key, value in said.items() if key not in words}
     return [what_matters(each) for each in record] if isinstance(record, list) else record

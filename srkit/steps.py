@@ -114,13 +114,13 @@ class Learner:
                 f"each of the last {MOST_SKIPPED} steps was skipped, as its gradient is not finite in fp16: go on with "
                 "--resume --precision bf16, or fp32."
             )
-        first = {name: step for names, steps in self.faults.items() for name, step in zip(names, steps, strict=True)}
-        for name, step in first.items():
-            if step:
-                raise SrkitError(
-                    f"the {name} is not finite at step {int(step)}: the checkpoint before it stays; start anew with "
-                    "--force and a lower learning rate, or a lower weight of that loss."
-                )
+        seen = [each for names, steps in self.faults.items() for each in zip(steps.tolist(), names, strict=True)]
+        if bad := [(step, name) for step, name in seen if step]:
+            step, name = min(bad, key=lambda each: each[0])  # what comes after it may be its fault
+            raise SrkitError(
+                f"the {name} is not finite at step {int(step)}: the checkpoint before it stays; start anew with "
+                "--force and a lower learning rate, or a lower weight of that loss."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, to go on from exactly here."""
@@ -185,7 +185,7 @@ class Learner:
             norm, which = norm.nan_to_num(nan=math.inf, posinf=math.inf), int(network is self.discriminator)
             self.skipped[which] = torch.where(norm.isfinite(), 0, self.skipped[which] + 1)
         else:
-            watched["gradient"] = norm
+            watched["discriminator gradient" if network is self.discriminator else "gradient"] = norm
         names, finite = tuple(watched), torch.isfinite(torch.stack([*watched.values()]))
         first = self.faults.setdefault(names, torch.zeros(len(names), device=self.device))
         first.copy_(torch.where((first == 0) & ~finite, self.number, first))

@@ -100,7 +100,7 @@ def train(
                 run.clear()
             how = {"device": there.title, "precision": learner.precision, "accumulate": accumulate}
             run.write_config(config | how)
-            shared = None if going_on or force else run.share_first_phase(config)
+            shared = None if going_on or force else run.share_first_phase(run.config)
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})
                 print(f"{recipe.name}: its first phase is that of {shared.folder.name}, and is taken from there.")

@@ -60,13 +60,20 @@ def load_weights(network: nn.Module, path: Path, what: str = "") -> None:
         raise SrkitError(
             f"{path} does not hold just the weights of {what}: name the recipe it is of by --recipe, and its --scale."
         ) from error
-    check_finite(network, path)
+    check_weights(network, path)
 
 
-def check_finite(network: nn.Module, name: object) -> None:
-    """Raise SrkitError where a weight is not a finite number: such a network answers with nothing but NaN."""
-    if not all(value.isfinite().all() for value in network.state_dict().values() if value.is_floating_point()):
-        raise SrkitError(f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file.")
+def check_weights(network: nn.Module, name: object) -> None:
+    """Raise SrkitError where a weight is not a finite number, which makes every answer NaN, or not float32."""
+    for weight in filter(Tensor.is_floating_point, network.state_dict().values()):
+        if not weight.isfinite().all():
+            raise SrkitError(
+                f"{name} holds weights that are not finite numbers: train them anew, or take an earlier file."
+            )
+        if weight.dtype != torch.float32:
+            raise SrkitError(
+                f"{name} holds {weight.dtype} weights, and srkit calculates in float32: give network.float()."
+            )
 
 
 def _card(path: Path) -> dict[str, Any] | None:
@@ -126,6 +133,6 @@ def _public(path: Path, state: Mapping[str, Tensor], scale: int | None) -> nn.Mo
         raise SrkitError(f"{path}, {found.architecture.name}, does not enlarge: give a network for super-resolution.")
     if scale and found.scale != scale:
         raise SrkitError(f"{path} enlarges {found.scale}-fold, not {scale}-fold: use --scale {found.scale}.")
-    network = Padded(found.model, found.scale, sizes.multiple_of, sizes.minimum)
-    check_finite(network, path)
+    network = Padded(found.model, found.scale, sizes.multiple_of, sizes.minimum, found._call_fn)
+    check_weights(network, path)
     return network.eval().requires_grad_()  # as any other network: what may be trained is what is counted

@@ -45,16 +45,20 @@ def parts(network: nn.Module) -> tuple[Callable, Callable]:
 class Padded(nn.Module):
     """A network that takes only some sizes: LR is padded at its right and lower edge, and SR cut to what was asked for.
 
-    multiple: height and width must be multiples of it. least: the smallest height and width.
+    multiple: height and width must be multiples of it. least: the smallest height and width. call: what is done with
+    the network and LR, where that is more than to call it, as of one that works on 0 to 255 or answers with a tuple.
     """
 
-    def __init__(self, network: nn.Module, scale: int, multiple: int = 1, least: int = 1):
+    def __init__(
+        self, network: nn.Module, scale: int, multiple: int = 1, least: int = 1, call: Callable = nn.Module.__call__
+    ):
         super().__init__()
         self.network, self.scale, self.multiple, self.least = network, scale, max(multiple, 1), max(least, 1)
+        self.call = call
 
     def forward(self, lr: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W)."""
         height, width = lr.shape[2:]
         high, wide = (-(-max(side, self.least) // self.multiple) * self.multiple for side in (height, width))
         padded = F.pad(lr, (0, wide - width, 0, high - height), mode="replicate")
-        return self.network(padded)[..., : self.scale * height, : self.scale * width]
+        return self.call(self.network, padded)[..., : self.scale * height, : self.scale * width]

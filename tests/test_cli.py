@@ -5,6 +5,7 @@ import inspect
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -144,6 +145,23 @@ def test_the_functions_refuse_numbers_too(numbers, tmp_path):
     with pytest.raises(SrkitError, match=f"{next(iter(numbers)).replace('_', ' ')} .* does not do: give a"):
         train("srresnet", **numbers, runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_ended_command_leaves_nothing_half_written(tmp_path):
+    """By SIGTERM, as of a cluster or a shutdown: it ends as by Ctrl-C, in a sentence, with 130."""
+    (tmp_path / "my.py").write_text(
+        "import time\nfrom srkit.files import replacing\n"
+        "with replacing('out.png') as beside:\n    beside.write_text('half')\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "srkit", "check", "my.py:MINE"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not any(path.read_text() for path in tmp_path.glob(".out-*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    said = process.communicate()[1]
+    assert (process.returncode, said) == (130, "srkit: stopped before the end; what was finished is kept.\n")
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"my.py"}
 
 
 def test_a_shell_completes_commands():

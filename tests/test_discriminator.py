@@ -70,6 +70,12 @@ def test_a_crop_that_its_strides_do_not_divide_is_refused_with_one_that_they_do(
         SRGANDiscriminator(crop=crop)
 
 
+def test_only_the_very_first_convolution_goes_without_its_norm():
+    """And not whichever sees three channels, as after a first pair that is three wide."""
+    layers = [type(layer) for layer in SRGANDiscriminator(16, (3, 8), 8).features]
+    assert layers == [nn.Conv2d, nn.LeakyReLU, *([nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU] * 3)]
+
+
 def test_frozen_lets_gradients_through_and_gathers_none_and_restores():
     network = tiny().eval()
     kept = network.head[-1].bias.requires_grad_(False)  # was frozen before, and stays so

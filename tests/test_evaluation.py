@@ -219,9 +219,12 @@ def test_a_method_is_what_resolve_says_a_name_a_network_a_run_or_a_folder_of_sr(
     assert costs({"it": "srresnet_light"}, 4)["parameters"][0] > 100_000
 
 
-def test_weights_that_are_no_numbers_are_refused_and_not_scored(some):
+def test_weights_that_are_no_numbers_or_not_float32_are_refused_and_not_scored(some):
     with pytest.raises(SrkitError, match="it: Recorder holds weights that are not finite numbers"):
         evaluate({"it": Recorder(4, bright=float("nan"))}, some, 4)
+    for halved in (Recorder(4).half(), Recorder(4).double()):
+        with pytest.raises(SrkitError, match="it: Recorder holds torch.float.. weights, .* give network.float"):
+            evaluate({"it": halved}, some, 4)
     network = Recorder(4)
     network.register_forward_hook(lambda module, lr, sr: sr.where(torch.rand(sr.shape) < 0.9, torch.nan))
     with pytest.raises(SrkitError, match="0.png: the network's answer is not a number everywhere"):
@@ -255,7 +258,7 @@ def test_the_table_has_a_row_for_each_image_and_method(tmp_path, hr):
     assert table[["image", "method"]].to_numpy().tolist() == [[i, m] for i in ("a.png", "b.png") for m in methods]
     assert set(table["set"]) == {"some set"}
     assert set(evaluate(methods, images, 4, set_name="starter")["set"]) == {"starter"}
-    saved = read_image(tmp_path / "sr" / "near" / "a.png")
+    saved = read_image(tmp_path / "sr" / "near" / "some set" / "a.png")
     assert saved.shape == (60, 60, 3)
     assert psnr_y(saved, hr[:60, :60], 4) == table["psnr_y"][0]
 
@@ -339,6 +342,16 @@ def test_folders_of_one_name_are_two_sets_in_table_csv_and_files(tmp_path, hr):
     assert sorted(pd.read_csv(tmp_path / "apart.csv")["psnr_y"]) == pytest.approx(sorted(table["psnr_y"]), abs=1e-5)
 
 
+def test_two_sets_saved_into_one_folder_keep_the_pictures_of_both(tmp_path, hr):
+    """Set5 and Set14, each by a command of its own: their pictures may have the same names."""
+    for number, folder in enumerate(("Set5", "Set14")):
+        write_image(tmp_path / folder / "000.png", hr[48 * number :][:48, :48])
+        evaluate({"it": Recorder(4)}, find_pictures(tmp_path / folder), 4, save=tmp_path / "sr", lpips=False)
+    for folder in ("Set5", "Set14"):
+        sr = enlarge(lr_of(read_image(tmp_path / folder / "000.png"), 4), 4, "nearest")
+        np.testing.assert_array_equal(read_image(tmp_path / "sr" / "it" / folder / "000.png"), sr)
+
+
 def test_two_files_of_one_stem_are_saved_as_two_and_found_again(tmp_path, hr):
     write_image(tmp_path / "hr" / "a.png", hr[:48, :48])
     write_image(tmp_path / "hr" / "a.bmp", hr[48:96, 48:96])
@@ -347,8 +360,8 @@ def test_two_files_of_one_stem_are_saved_as_two_and_found_again(tmp_path, hr):
     assert {path.name for path in find_pictures(tmp_path / "sr")} == {"a.png.png", "a.bmp.png"}
     again = evaluate({"it": tmp_path / "sr" / "it"}, images, 4)
     assert again["psnr_y"].tolist() == table["psnr_y"].tolist()
-    (tmp_path / "sr" / "it" / "a.png.png").rename(tmp_path / "sr" / "it" / "a.png")
-    (tmp_path / "sr" / "it" / "a.bmp.png").unlink()
+    (tmp_path / "sr" / "it" / "hr" / "a.png.png").rename(tmp_path / "sr" / "it" / "hr" / "a.png")
+    (tmp_path / "sr" / "it" / "hr" / "a.bmp.png").unlink()
     with pytest.raises(SrkitError, match="does not say which SR is of .*hr/a.bmp"):
         evaluate({"it": tmp_path / "sr" / "it"}, images, 4)
 
@@ -449,7 +462,7 @@ def test_names_in_another_encoding_are_scored_and_kept(hr, tmp_path):
         table = evaluate({"bicubic": "bicubic"}, [path], 4, **how)
         assert table[["set", "image"]].to_numpy().tolist() == [["caf\\udce9", "\\udce9t\\udce9.png"]]
         assert len(pd.read_csv(tmp_path / "out.csv")) == 1
-    assert (tmp_path / "sr" / "bicubic" / "\\udce9t\\udce9.png").exists()
+    assert (tmp_path / "sr" / "bicubic" / "caf\\udce9" / "\\udce9t\\udce9.png").exists()
 
 
 def test_pictures_of_12_bits_are_named_and_scored_by_their_white(hr, tmp_path):
@@ -591,7 +604,7 @@ def test_what_is_no_table_is_refused_and_stays(some, tmp_path, content):
 
 def test_ready_made_pictures_score_as_the_method_that_made_them(some, tmp_path):
     made = evaluate({"it": Recorder(4)}, some, 4, save=tmp_path / "sr")
-    (tmp_path / "sr" / "it" / "1.png").rename(tmp_path / "sr" / "it" / "1_x4_SR.png")
+    (tmp_path / "sr" / "it" / "hr" / "1.png").rename(tmp_path / "sr" / "it" / "hr" / "1_x4_SR.png")
     read = evaluate({"theirs": tmp_path / "sr" / "it"}, some, 4)
     columns = ["image", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"]
     pd.testing.assert_frame_equal(made[columns], read[columns])
@@ -600,8 +613,8 @@ def test_ready_made_pictures_score_as_the_method_that_made_them(some, tmp_path):
 
 def test_what_is_missing_or_of_another_size_is_named_and_the_rest_kept(some, tmp_path, hr):
     evaluate({"it": Recorder(4)}, some, 4, save=tmp_path / "sr")
-    (tmp_path / "sr" / "it" / "0.png").unlink()
-    write_image(tmp_path / "sr" / "it" / "1.png", hr[:40, :40])
+    (tmp_path / "sr" / "it" / "hr" / "0.png").unlink()
+    write_image(tmp_path / "sr" / "it" / "hr" / "1.png", hr[:40, :40])
     (tmp_path / "hr" / "words.png").write_text("words")
     write_image(tmp_path / "hr" / "tiny.png", hr[:18, :64])
     problems = []
@@ -694,7 +707,7 @@ def test_what_lies_in_save_is_the_sr_that_the_table_scores(some, tmp_path):
         table = evaluate({"it": Recorder(4, bright)}, some, 4, csv=tmp_path / f"{bright}.csv", **how)
         saved = evaluate({"ready": tmp_path / "sr" / "it"}, some, 4, lpips=False)
         np.testing.assert_allclose(saved["psnr_rgb"], table["psnr_rgb"], atol=1e-5)
-    first, network = tmp_path / "sr" / "it" / "0.png", Recorder(4)
+    first, network = tmp_path / "sr" / "it" / "hr" / "0.png", Recorder(4)
     whole = first.read_bytes()
     first.write_bytes(whole[:-300])
     evaluate({"it": network}, some, 4, csv=tmp_path / "0.0.csv", **how)

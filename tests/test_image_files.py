@@ -1,5 +1,6 @@
 """What belongs to a picture besides its pixels: kept or named, and no reason to refuse sound pixels where it is bad."""
 
+import os
 import re
 import struct
 import zlib
@@ -284,3 +285,11 @@ def test_colour_spaces_and_bits_that_pillow_drops_without_a_word_are_named(tmp_p
         pixels = photo if bits == 8 else photo.astype(np.uint16) * 4
         (tmp_path / "a.avif").write_bytes(imagecodecs.avif_encode(pixels, bitspersample=bits))
         assert read_picture(tmp_path / "a.avif").lost == ["bits beyond 8"] * (bits > 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name is made by Unix alone")
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", tmp_path):
+        with pytest.raises(SrkitError, match="is no file: give a picture that is saved on disk"):
+            read_picture(path)

@@ -111,7 +111,7 @@ def test_text_called_jpg_is_named(tmp_path, content):
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(SrkitError, match="none.png is not there"):
         read_image(tmp_path / "none.png")
-    with pytest.raises(SrkitError, match="does not open"):
+    with pytest.raises(SrkitError, match="is no file"):
         read_image(tmp_path)
 
 

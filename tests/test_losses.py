@@ -434,6 +434,17 @@ def test_detail_that_falls_everywhere_is_hardly_a_checkerboard():
     assert Checkerboard()(hr + detail, hr) < Pixel("l1")(hr + detail, hr) / 4
 
 
+def test_least_squares_verdict_is_the_share_of_photographs_that_its_best_discriminator_answers():
+    """Of pictures of which a share are photographs, the answer that minimises its loss; no Sigmoid of that."""
+    loss, answers = Adversarial("least_squares"), torch.linspace(-1, 2, 3001)
+    zero, one = torch.zeros(1), torch.ones(1)
+    for share in (0.0, 0.25, 1.0):
+        both = [(loss.for_discriminator(a, zero), loss.for_discriminator(one, a)) for a in answers]
+        best = answers[torch.stack([share * hr + (1 - share) * sr for hr, sr in both]).argmin()]
+        assert [each.item() for each in loss.verdicts(best, best)] == pytest.approx([share, share], abs=1e-3)
+    assert [each.item() for each in loss.verdicts(torch.tensor(1.5), torch.tensor(-0.5))] == [1, 0]
+
+
 def test_verdicts_are_probabilities_but_for_a_critic_and_relativistic_ones_have_no_zero_of_their_own():
     real, fake = torch.randn(2, 16, 1)
     for loss in (Adversarial("vanilla"), RelativisticAverage()):

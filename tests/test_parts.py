@@ -28,6 +28,7 @@ from srkit.profiles import PROFILES, fit
 from srkit.recipes import Phase, Recipe, find_recipe
 from srkit.records import build, describe
 from srkit.runs import Run
+from srkit.thesis.opening import _loss_weights
 from srkit.training import Interrupted, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -124,6 +125,25 @@ def file(tmp_path) -> Path:
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "my_recipes.py").write_text(FILE)
     return tmp_path / "lab" / "my_recipes.py"
+
+
+class Edges:
+    term = "edges"
+
+    def __call__(self, sr, hr):
+        return (sr - hr).diff(dim=3).abs().mean()
+
+
+def test_a_term_of_ones_own_stands_in_the_history_beside_the_usual_ones(tmp_path):
+    phases = replace(OWN.phases[0], losses={mae: 1.0, Edges(): 5.0}), replace(GAN, losses={Edges(): 1.0})
+    run = train(replace(OWN, phases=phases), TINY, runs=tmp_path)
+    history = run.history()
+    assert history["edges"].notna().all()
+    assert (history["pixel"].notna() == (history["phase"] == "psnr")).all(), "not added to the pixel loss"
+    shares = history[["share_pixel", "share_edges"]].fillna(0).sum(axis=1)
+    assert shares.to_numpy() == pytest.approx(1, abs=1e-3)
+    assert [loss.get("term") for loss in run.config["recipe"]["phases"][0]["losses"]] == [None, "edges"]
+    assert _loss_weights(run.config) == {"psnr": {"pixel": 1.0, "edges": 5.0}, "gan": {"edges": 1.0}}
 
 
 def test_a_recipe_of_own_parts_alone_stops_goes_on_and_ends_as_if_it_had_not(tmp_path):

@@ -1,4 +1,6 @@
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +143,37 @@ def test_lr_of_a_degradation_of_ones_own_is_made_anew_where_its_source_is_anothe
         ours, theirs = (made(images, degradation=own, cache=cache).batch(0, 8)[0] for cache in (tmp_path, None))
         assert torch.equal(ours, theirs)
     assert len(list(tmp_path.glob("*.u8"))) == 2
+
+
+FUNCTIONS = """
+import sys
+from pathlib import Path
+import numpy as np
+from srkit.dataset import Patches
+from srkit.degradations import Jpeg, Then
+
+def shrunk(hr, scale, seed=0):
+    return hr[..., ::scale, ::scale]
+
+def darker(by):
+    return lambda hr, scale, seed=0: hr[..., ::scale, ::scale] * by
+
+for number, own in enumerate((shrunk, darker(0.5), darker(0.2), Then(shrunk, Jpeg(90)), Then(darker(0.2), Jpeg(90)))):
+    images = {Path("a.png"): np.full((40, 48, 3), 200, np.uint8)}
+    lr = Patches(images, 4, 32, own, cache=Path(sys.argv[1]) / str(number % 2)).lr[0]
+    print(lr.mean().round())
+"""
+
+
+def test_lr_of_functions_of_ones_own_is_kept_for_the_next_process_and_for_no_other_function(tmp_path):
+    """By a function's address each run made its own file; by its name and source alone, two closures share one."""
+    (tmp_path / "mine.py").write_text(FUNCTIONS)
+    for _ in range(2):
+        said = subprocess.run(
+            [sys.executable, "mine.py", "c"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.split() == ["200.0", "100.0", "40.0", "200.0", "40.0"]
+    assert len(list(tmp_path.glob("c/*/*.u8"))) == 5
 
 
 class FreshBicubic(Bicubic):

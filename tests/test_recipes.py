@@ -16,7 +16,7 @@ from srkit.files import SrkitError
 from srkit.generator import RRDBNet, count_parameters
 from srkit.losses import Checkerboard, Perceptual, RelativisticAverage, Wasserstein
 from srkit.profiles import PROFILES, find_profile, fit
-from srkit.recipes import RECIPES, find_recipe
+from srkit.recipes import RECIPES, Phase, find_recipe
 from srkit.records import build_generator, describe
 from srkit.training import Interrupted, train
 
@@ -62,6 +62,29 @@ def test_a_profile_changes_sizes_and_no_parts(recipe, profile):
     assert count_parameters(fitted.generator()) <= count_parameters(whole.generator(scale=whole.scale))
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_each_recipe_is_built_at_each_scale(recipe, profile):
+    """At x3 a crop is a multiple of 3 and of what the discriminator shrinks by."""
+    for scale in (2, 3, 4, 8):
+        fitted = fit(RECIPES[recipe], PROFILES[profile], scale)
+        assert 0.7 * min(RECIPES[recipe].crop, PROFILES[profile].crop or 999) <= fitted.crop <= RECIPES[recipe].crop
+        if fitted.discriminator:
+            assert fitted.crop % 16 == fitted.crop % scale == 0
+            with torch.device("meta"):
+                assert fitted.discriminator()(torch.zeros(2, 3, fitted.crop, fitted.crop)).shape == (2, 1)
+    few = replace(RECIPES["srgan"], crop=16)
+    assert fit(few, PROFILES["gpu"], 3).crop == 48, "the least there is"
+
+
+def test_layers_that_are_deeper_than_the_profile_has_are_added_in_the_one_that_it_has():
+    layers = {"conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 0.5, "conv5_4": 0.25}
+    losses = {Perceptual("vgg19", layer, activation=False): weight for layer, weight in layers.items()}
+    mine = replace(RECIPES["srgan"], name="mine", phases=(Phase("psnr", 10, losses),))
+    (phase,) = fit(mine, replace(PROFILES["laptop"], perceptual_layer="conv3_4")).phases
+    assert {loss.layer: weight for loss, weight in phase.losses.items()} == {"conv2_2": 0.1, "conv3_4": 1.75}
+
+
 def test_smoke_takes_random_vgg_weights_and_laptop_imagenets():
     weights = {
         name: [loss.weights for loss in fit(RECIPES["srgan"], p).phases[1].losses if isinstance(loss, Perceptual)]
@@ -96,6 +119,7 @@ WASSERSTEIN_PHASE = replace(RECIPES["srgan"].phases[1], losses={Wasserstein(): 1
         ("srgan", {"crop": 90}, "90 pixels is not a multiple of the scale 4"),
         ("srgan", {"crop": 72}, "72-pixel crop is not a multiple of 16.*--crop 64"),
         ("div2k_x2", {"crop": 100}, "100-pixel crop is not a multiple of 16.*--crop 96"),
+        ("esrgan", {"scale": 3, "crop": 126}, "126-pixel crop is not a multiple of 16.*--crop 96"),  # not 112: no x3
         ("srgan", {"discriminator": None}, "needs a discriminator"),
         ("srgan", {"phases": (WASSERSTEIN_PHASE,)}, "gradient penalty.*batch norm"),
         ("wgan_gp", {"discriminator": partial(SRGANDiscriminator)}, "gradient penalty.*batch norm"),

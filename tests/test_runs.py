@@ -292,10 +292,12 @@ def test_a_run_is_trained_by_one_process_at_a_time_and_a_killed_one_leaves_it_fr
 
 
 def test_clearing_removes_what_a_killed_save_left_and_nothing_else(tmp_path):
-    left = [".checkpoint-abc.pt", ".history-x.csv", ".generator-psnr-k.safetensors", ".config-1.json", "config.json"]
+    end = "0123456789abcdef"  # as `files.replacing` draws it
+    left = [f".checkpoint-{end}.pt", f".history-{end}.csv", f".generator-psnr-{end}.safetensors", f".config-{end}.json"]
+    left += ["config.json", f"samples/.psnr-000004-{end}.png"]
     mine = ["notes.txt", ".hidden", "my-generator.safetensors"]
     (tmp_path / "samples").mkdir()
-    for name in [*left, *mine, "samples/.psnr-000004-x.png", "samples/mine.txt"]:
+    for name in [*left, *mine, "samples/mine.txt"]:
         (tmp_path / name).touch()
     Run(tmp_path).clear()
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted([*mine, "mine.txt"])

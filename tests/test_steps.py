@@ -437,6 +437,36 @@ def test_where_a_device_is_not_waited_for_weights_stay_until_the_loss_is_looked_
         going.check()
 
 
+def sharp_root(sr, hr):
+    """Finite, with a gradient that is none."""
+    return (sr - sr).abs().sqrt().mean() + (sr - hr).abs().mean()
+
+
+def test_a_gradient_of_the_generator_that_is_not_finite_is_told_though_the_discriminators_is():
+    """On a GPU no weight moves from then on: the training would have gone on to its end, and learned nothing."""
+    recipe = fit(RECIPES["srgan"], TINY)
+    phase = replace(recipe.phases[1], losses={sharp_root: 1.0, Adversarial(): 1e-3})
+    going = Learner(recipe)
+    going.begin(phase)
+    going.lazy = True
+    going.step(phase, *batch(recipe), 1e-3, 4)
+    with pytest.raises(SrkitError, match="the gradient is not finite at step 5:"):
+        going.check()
+
+
+def test_of_several_that_are_not_finite_the_first_is_told():
+    going, phase = learner("srgan")
+    going.lazy = True
+    going.step(phase, *batch(going.recipe), 1e-3, 0)
+    with torch.no_grad():
+        going.discriminator.head[-1].bias.fill_(math.nan)
+    _, hr = batch(going.recipe)
+    going._discriminator_step(phase.adversarial, [(hr, hr)])
+    going.step(phase, *batch(going.recipe), 1e-3, 1)
+    with pytest.raises(SrkitError, match="the discriminator loss is not finite at step 1:"):
+        going.check()
+
+
 def test_a_batch_taken_in_pieces_gives_the_same_gradients():
     recipe = fit(without_norm(), TINY)
     whole, pieces = Learner(recipe), Learner(recipe, accumulate=3)

@@ -26,12 +26,12 @@ from srkit.files import SrkitError
 from srkit.images import write_image
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
 from srkit.profiles import PROFILES, fit
-from srkit.recipes import RECIPES
+from srkit.recipes import RECIPES, find_recipe
 from srkit.records import describe
 from srkit.runs import Run
 from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
-from srkit.study.record import collect, read_record, thinned
+from srkit.study.record import by_term, collect, read_record, thinned
 from srkit.study.report import redraw, system_page, write_pages
 from srkit.study.scores import is_scored
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
@@ -160,6 +160,40 @@ def test_dotted_names_change_one_thing_each():
     assert vary(srgan, {"ema": 0.0, "phases.gan.betas": [0.0, 0.9]}).phases[1].betas == (0.0, 0.9)
     assert vary(srgan, {}, [f"{phase}.perceptual"]).phases[1].losses == {adversarial: 1e-3}
     assert Perceptual("vgg19", "conv3_4") in vary(srgan, {f"{phase}.perceptual.layer": "conv3_4"}).phases[1].losses
+
+
+OWN = """
+from __future__ import annotations  # annotations are then text
+from dataclasses import dataclass, replace
+from torch import nn
+from srkit.recipes import SRRESNET
+
+class Net(nn.Module):
+    def __init__(self, scale: int = 4, channels=16, slope=0.1, skip=False):
+        super().__init__()
+        self.scale = scale
+
+@dataclass(frozen=True)
+class Dead:
+    share: float = 0.01
+
+MINE = replace(SRRESNET, generator=Net, degradation=Dead())
+"""
+
+
+def test_an_option_of_ones_own_part_is_changed_whether_or_not_its_kind_can_be_read(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    mine = find_recipe(f"{tmp_path / 'own.py'}:MINE")
+    changes = {"generator.channels": 32, "generator.slope": 1, "generator.skip": True, "degradation.share": 0.5}
+    changed = vary(mine, changes)
+    assert changed.generator.keywords == {"channels": 32, "slope": 1, "skip": True}
+    assert changed.degradation.share == 0.5
+    for name, value, kind in (("channels", "32", "a number"), ("skip", 1, "true or false")):
+        with pytest.raises(SrkitError, match=f"generator.{name} = .* does not fit: it takes {kind}"):
+            vary(mine, {f"generator.{name}": value})
+    plain = replace(mine, degradation=type("Plain", (), {"__call__": lambda *_: None})())
+    with pytest.raises(SrkitError, match=r"degradation.share: Plain has no options to change: make .* dataclass"):
+        vary(plain, {"degradation.share": 0.5})
 
 
 BAD = [
@@ -328,6 +362,22 @@ def test_status_tells_what_is_done_running_stopped_failed_and_missing(done, tmp_
     assert table["hours_left"].notna().all()
 
 
+def test_status_tells_a_run_of_other_settings_and_forgets_a_failure_that_is_over(done, tmp_path):
+    study, folder, _ = done
+    runs = shutil.copytree(folder / "runs", tmp_path / "runs")
+    for name in ("wild-tiny-s0", "gan-tiny-s0"):
+        (runs / "logs").mkdir(exist_ok=True)
+        (runs / "logs" / f"{name}.failed").write_text("the disk is full")
+    (runs / "gan-tiny-s0" / "scores.csv").unlink()
+    table = status(study.file, runs).set_index("run")
+    assert list(table.loc["wild-tiny-s0", ["state", "note"]]) == ["done", ""]
+    assert list(table.loc["gan-tiny-s0", ["state", "note"]]) == ["trained", ""]
+    longer = written(tmp_path, study.file.read_text().replace("psnr_steps = 4", "psnr_steps = 6"))
+    table = status(longer, runs)
+    assert set(table["state"]) == {"other"}
+    assert table["note"].str.contains("another recipe, profile or data set").all()
+
+
 def test_a_run_that_was_stopped_while_it_was_scored_is_not_done(done, tmp_path):
     study, folder, _ = done
     shutil.copytree(folder / "runs", tmp_path / "runs")
@@ -415,6 +465,42 @@ def test_the_generators_loss_is_the_sum_that_it_minimises(done):
     expected = history["pixel"] + 1e-3 * history["adversarial"] + PROFILES["laptop"].guard * history["checkerboard"]
     np.testing.assert_allclose(table["generator"], expected, rtol=1e-3)
     np.testing.assert_allclose(table["epoch"], history["step"] * 2 / 3)  # 3 photographs, 2 crops a step
+
+
+def test_losses_of_one_term_are_weighed_together_or_not_at_all(done):
+    """The history has their sum alone: of 1 l1 + 10 mse nobody can make 11 times it."""
+    _, _, record = done
+    assert by_term([("pixel", 2.0), ("pixel", 2.0), ("adversarial", 1.0)]) == {"pixel": 2.0, "adversarial": 1.0}
+    runs = json.loads(json.dumps(record.study["runs"]))
+    for run in runs:
+        run["loss_weights"]["psnr"] = by_term([("pixel", 1.0), ("pixel", 10.0)])
+    other = replace(record, study=record.study | {"runs": runs})
+    table = losses_by_epoch(other, "gan").set_index("phase")["generator"]
+    assert table["psnr"].isna().all()
+    assert table[["gan"]].notna().all()
+    figure, _, _ = draw_losses(other, ["gan"])
+    plt.close(figure)
+
+
+def test_a_term_that_several_losses_have_names_none_of_them():
+    srgan = RECIPES["srgan"]
+    both = replace(srgan.phases[0], losses={Pixel("l1"): 1.0, Pixel("mse"): 10.0})
+    mine = replace(srgan, name="mine", phases=(both, srgan.phases[1]))
+    path = "phases.psnr.losses.pixel"
+    for change in ({path: "Pixel"}, {f"{path}.weight": 2.0}, {f"{path}.kind": "l1"}):
+        with pytest.raises(SrkitError, match="phase psnr has several pixel losses"):
+            vary(mine, change)
+    with pytest.raises(SrkitError, match="phase psnr has several pixel losses"):
+        vary(mine, {}, [path])
+    assert len(vary(mine, {}, ["phases.gan.losses.perceptual"]).phases[1].losses) == 1
+
+
+def test_pictures_of_one_name_in_two_sets_count_twice(done):
+    _, _, record = done
+    twice = pd.concat([record.scores, record.scores.assign(set="more")])
+    figure, _, text = draw_plane(replace(record, scores=twice), record.systems)
+    assert "Means over the 4 pictures" in text
+    plt.close(figure)
 
 
 def test_a_thinned_history_keeps_its_end_and_its_validations():
@@ -642,6 +728,18 @@ def test_a_notebook_takes_the_scores_of_each_picture_from_a_record(done, tmp_pat
     gains = scored.loc[("gan", 1, "gan"), "psnr_y"] - scored.loc[("bicubic", 0, ""), "psnr_y"]
     assert table.loc["gan, seed 1", "gain"] == pytest.approx(gains.mean())
     assert len(rows) == len(studies.picture_scores(["srresnet"], "pictures", "tiny")) * 5 / 3  # bicubic at x4 alone
+
+
+def test_a_notebook_takes_the_history_of_a_run_from_a_record(done, tmp_path, monkeypatch):
+    _, folder, _ = done
+    for name in ("home", "inputs"):
+        monkeypatch.setattr(studies, name, lambda name=name: tmp_path / name)
+    assert studies.study_history("gan", 1, "tiny") is None
+    shutil.copytree(folder / "figures", tmp_path / "inputs" / "figures" / "tiny")
+    theirs = Run(folder / "runs" / "gan-tiny-s1").history()
+    ours = studies.study_history("gan", 1, "tiny")
+    assert list(ours.columns) == list(theirs.columns)
+    assert ours["psnr_y"].tolist() == pytest.approx(theirs["psnr_y"].tolist(), abs=1e-3, nan_ok=True)  # five digits
 
 
 def test_a_notebook_shows_each_systems_page_with_its_pictures_inside(done, tmp_path, monkeypatch):

@@ -84,13 +84,18 @@ def study(tmp_path_factory) -> Path:
     open_records(runs, folder / "first", [])
     shutil.copytree(folder / "first" / "record", folder / "figures")
     said = json.loads((folder / "figures" / "study.json").read_text())
-    said |= {"name": "tiny", "about": "Two systems", "tests": list(SETS), "planned": 4}
+    said |= {"name": "tiny", "about": "Do two systems differ?", "tests": list(SETS), "planned": 4}
     said["against"] = {"srresnet": "srresnet", "srgan": "srresnet"}
     (folder / "figures" / "study.json").write_text(json.dumps(said))
     systems = {"srresnet": ("psnr", "x4, bicubic", 2.0), "srgan": ("gan", "x4, bicubic", 0.5)}
     table = scores(systems, {"srresnet": [0, 1], "srgan": [0, 1]})
     table.to_csv(folder / "figures" / "scores.csv", index=False, float_format="%.5g")
     return folder / "figures"
+
+
+def test_a_studys_question_keeps_its_mark_and_one_photograph_reads_as_well_as_two(chapter):
+    assert "Do two systems differ?\n" in (chapter / "generated" / "method.tex").read_text()
+    assert "starter}, 3 train and 2 validate" in (chapter / "generated" / "data.tex").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -163,6 +163,13 @@ def test_the_second_phase_starts_from_a_first_that_another_recipe_trained(run, t
     assert "first_phase_from" not in other.config
 
 
+@pytest.mark.parametrize("how", [{"precision": "bf16"}, {"accumulate": 2}])
+def test_a_first_phase_of_another_precision_or_other_pieces_is_not_taken(tmp_path, how):
+    """The run's record says how it was trained, and would be wrong."""
+    train("srresnet", TINY, runs=tmp_path, **how)
+    assert "first_phase_from" not in train("srgan", TINY, runs=tmp_path).config
+
+
 def test_a_recipe_that_sharpens_does_so_after_the_network(tmp_path):
     plain, sharp = (
         train(

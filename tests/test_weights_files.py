@@ -62,6 +62,22 @@ def test_a_public_file_answers_as_its_published_architecture_does(public):
     assert count_parameters(network) == sum(weight.numel() for weight in theirs.parameters())
 
 
+@pytest.mark.parametrize("name", ["IPT", "MMRealSR"])
+def test_a_public_network_of_another_range_or_answer_is_called_as_spandrel_calls_it(name, tmp_path):
+    """IPT works on 0 to 255 and is told which scale, MMRealSR answers with degradations beside the picture."""
+    spandrel = pytest.importorskip("spandrel")
+    kind = getattr(getattr(spandrel.architectures, name), name)
+    few = {"IPT": {"n_feats": 8, "scale": [4], "num_layers": 1}}
+    few["MMRealSR"] = {"num_in_ch": 3, "num_out_ch": 3, "num_feat": 16, "num_block": 1, "num_grow_ch": 8}
+    torch.manual_seed(0)
+    weights = {key: value.clone() for key, value in kind(**few[name]).state_dict().items()}
+    save_file(weights, tmp_path / "it.safetensors")
+    lr = torch.rand(1, 3, 48, 52)
+    with torch.no_grad():
+        theirs = spandrel.ModelLoader("cpu").load_from_file(tmp_path / "it.safetensors").eval()(lr)
+        torch.testing.assert_close(open_weights(tmp_path / "it.safetensors")(lr).clamp(0, 1), theirs)
+
+
 def test_a_public_file_is_scored_enlarged_in_tiles_and_offered_like_a_recipe(public, tmp_path, capsys):
     photo = np.ascontiguousarray(astronaut()[20:84, 180:252])  # (64, 72, 3)
     write_image(tmp_path / "hr" / "a.png", photo)

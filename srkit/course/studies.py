@@ -84,6 +84,15 @@ def picture_scores(systems: list[str], test: str = "BSD100", study: str = "syste
     return rows.assign(method=methods, scale=rows["task"].str[1].astype(int)).reset_index(drop=True)
 
 
+def study_history(system: str, seed: int = 0, study: str = "systems") -> pd.DataFrame | None:
+    """The history of one run of a study; None, and how it is made is said, where the record is not at hand."""
+    record = _find_record(study)
+    if not record:
+        return None
+    rows = record.histories[(record.histories["system"] == system) & (record.histories["seed"] == seed)]
+    return rows.drop(columns=["system", "seed"]).reset_index(drop=True)
+
+
 def _inline(path: Path, width: int = 900) -> str:
     """A PNG file made smaller, as an address that holds it."""
     held = BytesIO()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.files import locked, replacing
+from srkit.files import locked, remove_unfinished, replacing, write_text
 from srkit.progress import Progress
 
 
@@ -26,7 +26,10 @@ def stored(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
 
 
 def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, label: str) -> None:
-    with locked(path), replacing(path.with_suffix(".json")) as index:
+    index = path.with_suffix(".json")
+    with locked(path):
+        remove_unfinished(path)
+        remove_unfinished(index)
         shapes = _shapes(path) or []  # another process may have made it meanwhile
         if not shapes:
             with replacing(path) as beside, beside.open("wb") as file, Progress(total, label) as bar:
@@ -34,7 +37,7 @@ def _store(path: Path, pictures: Iterable[tuple[int, np.ndarray]], total: int, l
                     file.write(np.ascontiguousarray(picture))
                     shapes.append((number, *picture.shape[:2]))
                     bar.update(number + 1 - bar.n)
-        index.write_text(json.dumps(shapes))
+        write_text(index, json.dumps(shapes))
 
 
 def _shapes(path: Path) -> list[tuple[int, int, int]] | None:

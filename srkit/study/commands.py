@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from srkit.cli_base import NETWORKS, Device, NewRuns, argument, command, optional
+from srkit.cli_base import NETWORKS, Device, argument, command, optional
 from srkit.files import SrkitError
 
 
@@ -17,7 +17,7 @@ def study(
     part: optional(str, "K/N", "one share of the runs; copy the folders together") = "1/1",
     slurm: optional(str, "OPTIONS", "partition=gpu,time=8:00:00: an array of jobs") = None,
     device: Device = None,
-    runs: NewRuns = None,
+    runs: optional(Path, "DIR", "of the runs (default: runs/STUDY of the project)") = None,
     figures: optional(Path, "DIR", "default: figures/STUDY") = None,
     one: optional(str, "RUN", hidden=True) = None,  # what a worker process is started for
 ) -> int:

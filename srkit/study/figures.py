@@ -60,7 +60,8 @@ def draw_plane(record: Record, systems: list[str]) -> tuple[Figure, pd.DataFrame
     scales = rows[rows["system"] != "bicubic"]["scale"].unique()
     table = rows.groupby(["scale", "system", "phase"], sort=False, as_index=False)[SCORES].mean()
     table = table[table["scale"].isin(scales)]
-    text = f"Means over the {rows['image'].nunique()} pictures of {', '.join(record.study['tests'])}, bicubic LR."
+    pictures = rows.groupby(["set", "image"]).ngroups  # two sets may have an img_001.png each
+    text = f"Means over the {pictures} pictures of {', '.join(record.study['tests'])}, bicubic LR."
     text += " A triangle is of a phase with a discriminator, a dot of one without; an arrow leads from first to second."
     return perception_distortion(table, _colours(record)), table, text
 
@@ -141,7 +142,7 @@ def losses_by_epoch(record: Record, system: str) -> pd.DataFrame:
     history = history[(history["system"] == system) & (history["seed"] == run["seed"])]
     total = pd.Series(0.0, history.index)
     for phase, weights in run["loss_weights"].items():
-        whole = (history[list(weights)] * pd.Series(weights)).sum(axis=1, skipna=False)
+        whole = (history.reindex(columns=list(weights)) * pd.Series(weights)).sum(axis=1, skipna=False)
         total += whole.where(history["phase"] == phase, 0)
     epoch = history["step"] * run["recipe"]["batch"] / run["data"]["train"]
     wide = pd.DataFrame({"phase": history["phase"], "epoch": epoch, "generator": total})

@@ -183,8 +183,11 @@ def train_one(
 
 def is_trained(planned: Planned, run: Run) -> bool:
     """Whether a run is trained to its end, as the file says now; what else differs, `train` finds."""
-    if not run.done:
-        return False
+    return run.done and is_of(planned, run)
+
+
+def is_of(planned: Planned, run: Run) -> bool:
+    """Whether a run's record says what the file says now: recipe, profile and the name of the photographs."""
     config, mine = run.config, json.loads(json.dumps(describe(planned.recipe)))
     named = config["profile"] == planned.profile.name and config["data"]["name"] == planned.study.data_name
     return named and what_matters(config["recipe"]) == what_matters(mine)

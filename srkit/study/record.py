@@ -7,10 +7,10 @@ crops/SET-PICTURE/SYSTEM.png   the same square of the same pictures; SYSTEM-own.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,8 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     done.sort(key=lambda planned: (order[planned.system], planned.seed))
     records, trained = [], [Run(runs / planned.folder) for planned in done]
     for planned, run in zip(done, trained, strict=True):
-        phases = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
-        weights = {name: {loss.term: each for loss, each in losses} for name, losses in phases.items()}
+        losses = {phase.name: phase.losses.items() for phase in planned.recipe.phases}
+        weights = {name: by_term((loss.term, weight) for loss, weight in each) for name, each in losses.items()}
         more = {"loss_weights": weights, "threads": study.threads}
         records.append(described(run, planned.system, planned.recipe.degradation) | more)
     said = {"name": study.name, "about": study.about, "systems": list(order), "runs": records}
@@ -101,6 +101,14 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     scores = pd.concat([*_scores(done, runs), *_bicubic(study, done, runs)], ignore_index=True)
     said["crops"] = list(_crops(study, done, runs, scores, folder / "crops"))
     return write_record(folder, said, scores, trained)
+
+
+def by_term(losses: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The weight of each term of a history, of each loss's; NaN where losses of other weights are added in one term."""
+    found = {}
+    for term, weight in losses:
+        found[term] = weight if found.get(term, weight) == weight else math.nan
+    return found
 
 
 def described(run: Run, system: str, degradation: Any) -> dict[str, Any]:
@@ -180,7 +188,7 @@ def write_crops(folder: Path, name: str, path: Path, runs: Mapping[str, tuple[Ru
 
     name: SET/FILE. runs: by system, each with its degradation. Returns what a record says of the square.
     """
-    hr = crop_to_multiple(read_image(path), lcm(*(run.scale for run, _ in runs.values())))
+    hr = crop_to_multiple(read_image(path), math.lcm(*(run.scale for run, _ in runs.values())))
     size = min(CROP, *hr.shape[:2])
     corner = busiest(hr, size)
     pictures = {"HR": hr}

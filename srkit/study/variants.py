@@ -14,6 +14,7 @@ from srkit import degradations, discriminator, generator, losses
 from srkit.declarations import Phase, Recipe
 from srkit.degradations import find_degradation
 from srkit.files import SrkitError, near
+from srkit.losses import Loss
 from srkit.parts import options
 
 FIXED = ("name", "phases", "scale")  # a recipe's name and scale are the entry's own
@@ -45,11 +46,11 @@ def degradation(value: Any) -> Any:
 def update(thing: Any, changes: Mapping[str, Any], what: str) -> Any:
     """A dataclass, or a network as recipes keep it, with other fields or options, each checked against its type."""
     network = isinstance(thing, partial)
-    if network:
-        parameters = inspect.signature(thing.func).parameters
-        hints, owner = {name: parameters[name].annotation for name in options(thing)}, thing.func.__name__
-    else:
-        hints, owner = {field.name: field.type for field in fields(thing)}, what
+    if not network and not is_dataclass(thing):
+        raise SrkitError(f"{type(thing).__name__} has no options to change: make its class a dataclass.")
+    cls, owner = (thing.func, thing.func.__name__) if network else (type(thing), what)
+    parameters = inspect.signature(cls).parameters
+    hints = {name: _hint(parameters[name]) for name in (options(thing) if network else parameters)}
     values = {name: suited(f"{what}.{name}", value, known(name, hints, owner)) for name, value in changes.items()}
     return partial(thing.func, **thing.keywords | values) if network else replace(thing, **values)
 
@@ -70,7 +71,7 @@ def suited(path: str, value: Any, hint: Any, least: int = 1) -> Any:
         raise SrkitError(f"{path} = {value!r} does not fit: it takes {kind}.")
     numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if type(n) in (int, float)]
     least = 0 if "float" in str(hint) else least
-    if not all(least <= n < math.inf for n in numbers):
+    if hint is not Any and not all(least <= n < math.inf for n in numbers):
         raise SrkitError(f"{path} = {value!r} is out of range: give a number of {least} or more.")
     return value
 
@@ -104,7 +105,7 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
         hints = {field.name: field.type for field in fields(Phase) if field.name not in ("name", "losses")}
         return replace(phase, **{head: suited(path, value, known(head, hints, "a phase"))})
     term, _, option = rest.partition(".")
-    here = {loss.term: loss for loss in phase.losses}
+    here = _by_term(phase, term)
     if option:
         loss = known(term, here, f"phase {phase.name}")
         new, weight = loss, phase.losses[loss]
@@ -122,10 +123,18 @@ def _vary_phase(phase: Phase, rest: str, value: Any, path: str) -> Phase:
     return replace(phase, losses=kept if loss else kept | {new: weight})
 
 
+def _by_term(phase: Phase, wanted: str) -> dict[str, Loss]:
+    """The losses of a phase by their terms. SrkitError where the term that is wanted is that of several."""
+    if [loss.term for loss in phase.losses].count(wanted) > 1:
+        raise SrkitError(f"phase {phase.name} has several {wanted} losses: give a class of your own another term.")
+    return {loss.term: loss for loss in phase.losses}
+
+
 def _drop(recipe: Recipe, path: str) -> Recipe:
     places = {f"phases.{phase.name}": (phase, None) for phase in recipe.phases}
     for phase in recipe.phases:
-        places |= {f"phases.{phase.name}.losses.{loss.term}": (phase, loss) for loss in phase.losses}
+        here = _by_term(phase, path.removeprefix(f"phases.{phase.name}.losses."))
+        places |= {f"phases.{phase.name}.losses.{term}": (phase, loss) for term, loss in here.items()}
     phase, gone = known(path, places, f"what {recipe.name} may drop")
     fewer = replace(phase, losses={loss: weight for loss, weight in phase.losses.items() if loss is not gone})
     kept = tuple(fewer if each is phase else each for each in recipe.phases if gone or each is not phase)
@@ -156,6 +165,14 @@ def _native(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_native, value))
     return None if value == "none" else value
+
+
+def _hint(parameter: inspect.Parameter) -> Any:
+    """The kind that a parameter takes: by its annotation, or else, as in a class of one's own, by its default."""
+    if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    kinds = {bool: bool, str: str, tuple: tuple, int: float, float: float}
+    return kinds.get(type(parameter.default), Any)
 
 
 def _suits(value: Any, hint: Any) -> bool:

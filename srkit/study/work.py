@@ -20,7 +20,7 @@ from srkit.files import SrkitError, expanded, needed, write_text
 from srkit.paths import home
 from srkit.runs import Run
 from srkit.stopping import stop_asked
-from srkit.study.plan import Planned, Study, is_trained, train_one
+from srkit.study.plan import Planned, Study, is_of, is_trained, train_one
 from srkit.study.reader import read_study
 from srkit.study.scores import is_scored, score_one
 
@@ -221,10 +221,11 @@ def _reason(status: int, planned: Planned, folder: Path) -> str:
 
 
 def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
-    """A line a run: its state (done, trained, running, stopped, failed, missing), steps, hours that are left, a note.
+    """A line a run: its state, steps, hours that are left, and a note.
 
-    trained: and not scored yet. hours_left: from the pace of this system's runs, or of the others; a first phase that
-    several share counts once.
+    The states are done, trained (and not scored yet), running, stopped, failed, missing, and other: a run that the file
+    does not mean lies in its place. hours_left: from the pace of this system's runs, or of the others; a first phase
+    that several share counts once.
     """
     study = read_study(file)
     folder, planned_runs = runs_of(study, runs), study.runs()
@@ -239,8 +240,10 @@ def status(file: Path | str, runs: Path | str | None = None) -> pd.DataFrame:
         note = _log(planned, folder).with_suffix(".failed")
         state = "missing" if history.empty else "stopped"
         state, why = ("failed", note.read_text()) if note.exists() else (state, "")
-        if is_trained(planned, run):
-            state = "done" if is_scored(planned, run) else "trained"
+        if (run.folder / "config.json").exists() and not is_of(planned, run):
+            state, why = "other", "another recipe, profile or data set: take another --runs, or remove it"
+        elif is_trained(planned, run):
+            state, why = "done" if is_scored(planned, run) else "trained", ""
         elif _is_claimed(planned, folder):
             state = "running"
         seconds, end = 0.0, 0

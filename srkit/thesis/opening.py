@@ -19,7 +19,7 @@ from srkit.records import describe
 from srkit.runs import Run, what_matters
 from srkit.score_table import score_log
 from srkit.study.reader import read_study
-from srkit.study.record import COLUMNS, SCORES, Record, described, read_record, write_crops, write_record
+from srkit.study.record import COLUMNS, SCORES, Record, by_term, described, read_record, write_crops, write_record
 from srkit.study.report import figures_of
 from srkit.study.scores import FILES, protocols, task
 from srkit.study.tables import last_phases, unlike
@@ -164,10 +164,12 @@ def _degradation(run: Run) -> Any:
 
 
 def _loss_weights(config: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """By phase and term, the weights of a run's losses; a loss of one's own counts as the pixel loss."""
+    """By phase and term, the weights of a run's losses."""
     terms = {name: each.term for name, each in vars(losses).items() if hasattr(each, "term")}
     return {
-        phase["name"]: {terms.get(loss["name"], "pixel"): loss["weight"] for loss in phase["losses"]}
+        phase["name"]: by_term(
+            (loss.get("term") or terms.get(loss["name"], "pixel"), loss["weight"]) for loss in phase["losses"]
+        )
         for phase in config["recipe"]["phases"]
     }
 

@@ -34,6 +34,12 @@ def test_words_are_taken_in_any_case_and_shapes_as_lists_or_tuples():
     check("who_is_who", "hbbhbh", "HBBHBH")
 
 
+@pytest.mark.parametrize(("name", "answer"), [("cosine_rate", 2.9e-5), ("five_levels", 34.2), ("halved_error", 3.0)])
+def test_a_number_may_be_rounded_as_the_check_itself_rounds_it(name, answer, capsys):
+    check(name, answer)
+    assert capsys.readouterr().out.startswith("Right: ")
+
+
 @pytest.mark.parametrize("answer", [0.12, "0.88", True, None, float("nan"), [0.88, 0.88], object(), torch.rand(3)])
 def test_another_answer_raises_a_hint_without_the_answer(answer, capsys):
     with pytest.raises(Unsolved, match="Not yet. Put z = 2 into the Sigmoid") as caught:

@@ -1,5 +1,8 @@
 """The file that decoded pictures lie in: whole or made again, by one process alone."""
 
+import multiprocessing
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +32,23 @@ def test_a_cache_whose_making_failed_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="no space"):
         stored(tmp_path / "hr.u8", failing(), 2, "test")
     assert not list(tmp_path.glob("[!.]*"))
+
+
+def test_what_a_killed_process_had_begun_goes_when_the_cache_is_made(tmp_path):
+    """Gigabytes, of a large set; another set's, which may just be made, stay."""
+
+    def killed():
+        yield 0, np.zeros((400, 400, 3), np.uint8)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    dying = multiprocessing.get_context("fork").Process(target=stored, args=(tmp_path / "hr.u8", killed(), 2, "test"))
+    dying.start()
+    dying.join()
+    other = tmp_path / ".lr-x4-0-0123456789abcdef.u8"
+    other.touch()
+    assert len(list(tmp_path.glob(".hr-*"))) == 1
+    stored(tmp_path / "hr.u8", [(0, np.zeros((4, 4, 3), np.uint8))], 1, "test")
+    assert {path.name for path in tmp_path.iterdir()} - {".hr.u8.lock"} == {"hr.u8", "hr.json", other.name}
 
 
 def test_of_two_that_want_one_cache_at_once_one_makes_it(tmp_path):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import CodeType
 
+import pandas as pd
 import pytest
 
 from srkit.course.notebooks import Chapter, read_chapter
@@ -170,6 +171,15 @@ def test_runs_and_writes_its_figures(path, course):
         f.name for f in read_chapter(path).files(place / "figures" / "smoke") if not f.is_file() or not f.stat().st_size
     ]
     assert empty == []
+
+
+@pytest.mark.notebooks
+def test_the_first_picture_is_of_one_system_and_says_how_long_each_phase_took(course):
+    place, _ = course
+    rows = pd.read_csv(place / "figures" / "smoke" / "00_first_picture.csv").set_index("method")
+    cards = [json.loads(p.read_text()) for p in (NOTEBOOKS.parent / "srkit" / "weights").glob("sr*_light-x4-*.json")]
+    expected = {{"psnr": "network", "gan": "GAN"}[card["phase"]]: card["steps"] for card in cards}
+    assert rows["steps"].dropna().to_dict() == expected
 
 
 @pytest.mark.notebooks
