@@ -18,6 +18,19 @@ class Stream:
         self.waited.append(other)
 
 
+class Chance:
+    """A GPU's generator: the state that it had when a capture began waits for that capture's end."""
+
+    def __init__(self):
+        self.waiting = False
+
+    def clone_state(self):
+        return False
+
+    def graphsafe_set_state(self, waiting):
+        self.waiting = waiting
+
+
 class Described(torch.Tensor):
     """On the second GPU, as it says."""
 
@@ -28,7 +41,7 @@ class Described(torch.Tensor):
 def gpus(monkeypatch):
     """torch.cuda as on two GPUs, the first of them current; `capturing` is the stream whose work is recorded."""
     usual = {name: Stream(name) for name in ("cuda:0", "cuda:1")}
-    seen = SimpleNamespace(current=usual["cuda:0"], capturing=None, replays=0)
+    seen = SimpleNamespace(current=usual["cuda:0"], capturing=None, replays=0, chance=(Chance(), Chance()))
 
     @contextmanager
     def stream(side):
@@ -39,12 +52,16 @@ def gpus(monkeypatch):
     @contextmanager
     def graph(graph, stream, capture_error_mode):
         before, seen.current, seen.capturing = seen.current, stream, stream
+        chance = seen.chance[stream.device.index]
+        chance.waiting = True
         try:
             yield
+            chance.waiting = False
         finally:
             seen.current, seen.capturing = before, None
 
     described = {"stream": stream, "graph": graph, "Stream": Stream, "synchronize": lambda device: None}
+    described["default_generators"] = seen.chance
     described["current_stream"] = lambda device: usual[str(device)]
     described["CUDAGraph"] = lambda: SimpleNamespace(replay=lambda: setattr(seen, "replays", seen.replays + 1))
     for name, value in described.items():
@@ -88,3 +105,4 @@ def test_a_step_that_cannot_be_recorded_goes_on_as_it_is_and_nothing_of_the_atte
     assert step(*batch()) == "made"
     assert alive == [[]] * (WARM_UP + 1) + [[False]] * 2
     assert gpus.replays == 0
+    assert not gpus.chance[1].waiting, "the next random number would be refused"
