@@ -220,6 +220,7 @@ BAD = [
     ('degradation = "wild"', "degradation = { sigma = 2.0 }", "line 33: .*it takes a name, or a table with one"),
     ("seeds = [0, 1]", 'valid = "none.txt"', "line 6: .*none.txt does not open as a list"),
     ("seeds = [0, 1]", 'valid = "empty.txt"', "line 6: valid = 'empty.txt' lists no photograph"),
+    ('tests = ["pictures"]', 'tests = ["a/Set5", "b/Set5"]', "line 7: .*names one set twice, or two of one name"),
     ('degradation = "wild"', "scale = 5", "wild: a 5-fold scale is not built"),
     ('degradation = "wild"', "bogus = 1", r"line 33: this \[\[system\]\] has no 'bogus'"),
     ('name = "wild"', 'name = "gan"', "name gan is taken"),

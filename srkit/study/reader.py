@@ -82,7 +82,10 @@ class _Reader:
         against = head.setdefault("against", next(iter(self.entries)))
         known(against, {**self.entries, "bicubic": None}, "this study")
         options = {name: head.pop(name) for name in OPTIONS if name in head}
-        return Study(self.file.resolve(), entries=tuple(self.entries.values()), options=options, **head)
+        study = Study(self.file.resolve(), entries=tuple(self.entries.values()), options=options, **head)
+        if len(study.test_places) < len(study.tests):
+            raise SrkitError(f"tests = {list(study.tests)} names one set twice, or two of one name: rename a folder.")
+        return study
 
     def _tables(self, kind: str, names: Mapping[str, Any], needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         for number, table in enumerate(self.said.get(kind, [])):
