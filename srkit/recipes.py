@@ -188,7 +188,7 @@ REAL_LIGHT = replace(
 REAL_LIGHT_GAN = replace(
     SRGAN_LIGHT,
     name="real_light_gan",
-    about="its GAN twin, of the losses of srgan_light",
+    about="its GAN twin, against HR with an unsharp mask",
     cite=REAL_LIGHT.cite,
     degradation=REAL_LIGHT.degradation,
     phases=(*REAL_LIGHT.phases, replace(SRGAN_LIGHT.phases[1], crisp=True)),
