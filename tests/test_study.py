@@ -25,6 +25,7 @@ from srkit.degradations import WILD
 from srkit.files import SrkitError
 from srkit.images import write_image
 from srkit.losses import Adversarial, Perceptual, Pixel, Wasserstein
+from srkit.parts import load_file
 from srkit.profiles import PROFILES, fit
 from srkit.recipes import RECIPES, find_recipe
 from srkit.records import describe
@@ -33,7 +34,7 @@ from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
 from srkit.study.record import by_term, collect, read_record, thinned
 from srkit.study.report import redraw, system_page, write_pages
-from srkit.study.scores import is_scored
+from srkit.study.scores import is_scored, task
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
@@ -425,6 +426,16 @@ def test_the_record_holds_each_systems_scores_on_the_common_and_on_its_own_task(
     first = record.scores.query("system == 'gan' and phase == 'psnr' and seed == 0")["psnr_y"]
     theirs = pd.read_csv(folder / "runs" / "srresnet-tiny-s0" / "scores.csv")["psnr_y"]
     np.testing.assert_allclose(first, theirs, atol=1e-3)  # scored once, by whom it was trained
+
+
+def test_two_degradations_of_ones_own_with_one_name_are_two_tasks(tmp_path):
+    tasks = []
+    for name, step in (("first", 4), ("second", 2)):
+        file = tmp_path / f"{name}.py"
+        file.write_text(f"def thinned(hr, scale, rng):\n    return hr[::{step}, ::{step}]\n")
+        tasks.append(task(4, load_file(f"{file}:thinned")))
+    assert tasks[0] != tasks[1]
+    assert all(re.fullmatch("x4, thinned [0-9a-f]{6}", each) for each in tasks)
 
 
 def test_means_spread_and_tests_are_those_of_the_definitions():

@@ -9,6 +9,7 @@ from srkit.degradations import BICUBIC, DEGRADATIONS
 from srkit.evaluation import evaluate
 from srkit.files import SrkitError, expanded
 from srkit.metrics import lpips_judge
+from srkit.parts import defined_by, origin
 from srkit.records import said
 from srkit.runs import Run
 from srkit.score_table import score_log
@@ -24,14 +25,15 @@ def protocols(own: object) -> dict[str, object]:
 
 
 def task(scale: int, degradation: object) -> str:
-    """A scale and a degradation in words; one without a name by its kind and a digest of all it says.
+    """A scale and a degradation in words; one without a name by its kind and a digest of what it says and does.
 
     >>> task(4, BICUBIC)
     'x4, bicubic'
     """
     named = next((name for name, each in DEGRADATIONS.items() if each == degradation), None)
-    digest = hashlib.sha256(said(degradation).encode()).hexdigest()[:6]
-    return f"x{scale}, {named or f'{type(degradation).__name__} {digest}'}"
+    made = defined_by(degradation)
+    digest = hashlib.sha256("".join((said(degradation), *origin(made).values())).encode()).hexdigest()[:6]
+    return f"x{scale}, {named or f'{made.__name__} {digest}'}"
 
 
 def score_one(planned: Planned, runs_folder: Path | str, device: str | None = None) -> None:
