@@ -90,9 +90,12 @@ def origin(thing: type | Callable) -> dict[str, str]:
 def source(thing: type | Callable) -> str:
     """The text of the file or the notebook's cell that defines it; empty where that is gone, and for libraries."""
     members = [thing, *vars(thing).values()] if isinstance(thing, type) else [thing]
-    for member in members:
-        file = getattr(getattr(member, "__code__", None), "co_filename", "<")
-        libraries = (Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))  # their version is their record
+    files = [getattr(getattr(member, "__code__", None), "co_filename", "<") for member in members]
+    module = sys.modules.get(getattr(thing, "__module__", ""))
+    if getattr(module, getattr(thing, "__name__", ""), None) is thing:  # it may have functions of `dataclass` alone
+        files.append(getattr(module, "__file__", None) or "<")
+    libraries = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]  # known by their versions
+    for file in files:
         if file.startswith("<") or any(folder in Path(file).parents for folder in libraries):
             continue
         linecache.checkcache(file)

@@ -134,6 +134,13 @@ class Edges:
         return (sr - hr).diff(dim=3).abs().mean()
 
 
+def test_the_source_of_a_dataclass_without_functions_is_its_own_file_and_not_dataclasses(tmp_path):
+    text = "from dataclasses import dataclass\nfrom srkit.losses import Adversarial\n\n"
+    text += "@dataclass(frozen=True)\nclass Eager(Adversarial):\n    critic_steps = 10\n"
+    (tmp_path / "eager.py").write_text(text)
+    assert parts.source(parts.load_file(f"{tmp_path}/eager.py:Eager")) == text
+
+
 def test_a_term_of_ones_own_stands_in_the_history_beside_the_usual_ones(tmp_path):
     phases = replace(OWN.phases[0], losses={mae: 1.0, Edges(): 5.0}), replace(GAN, losses={Edges(): 1.0})
     run = train(replace(OWN, phases=phases), TINY, runs=tmp_path)
