@@ -116,7 +116,9 @@ class Recipe:
     generator: called with scale; discriminator: called with crop. Either may be a class of your own: `srkit.parts` says
     what it must offer. degradation: how LR is made of HR. sharpen: amount of
     unsharp mask after the network, 0 for none. ema: decay of the running mean of the generator's weights, which is what
-    gets evaluated and kept; 0 for none. reported: what the system's own page or paper says, on its own images.
+    gets evaluated and kept; 0 for none. alpha: the share of the second phase's weights in what is kept after it, where
+    the rest is the first's (`srkit.generator.interpolate`), from 0 to 1; None for no first ones. It is applied at the
+    end: validation on the way is without. reported: what the system's own page or paper says, on its own images.
     Raises SrkitError, when it is made, where its parts do not fit together.
     """
 
@@ -132,6 +134,7 @@ class Recipe:
     batch: int = 16
     sharpen: float = 0.0
     ema: float = 0.999
+    alpha: float | None = None
     reported: str = ""
 
     def __post_init__(self) -> None:
@@ -140,6 +143,11 @@ class Recipe:
             raise SrkitError(f"{self.name}: a {self.scale}-fold scale is not built: choose one of {good}.")
         if self.crop % self.scale:
             raise SrkitError(f"{self.name}: a crop of {self.crop} pixels is not a multiple of the scale {self.scale}.")
+        if self.alpha is not None and not (0 < self.alpha <= 1 and len(self.phases) > 1):
+            raise SrkitError(
+                f"{self.name}: alpha {self.alpha} mixes the second phase's weights with the first's: give a share "
+                "above 0, up to 1, and two phases, or leave it out."
+            )
         parts.check_name(self.name)
         object.__setattr__(self, "generator", parts.as_partial(self.generator, self.name, "generator"))
         judge = {}

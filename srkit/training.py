@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from srkit import __version__, distributed
 from srkit.callbacks import Callback, usual_callbacks
@@ -19,6 +21,7 @@ from srkit.data.sources import Photographs, find_photographs
 from srkit.dataset import Patches, checked_validation, decode_all
 from srkit.device import find_device
 from srkit.files import check_numbers, expanded
+from srkit.generator import interpolate
 from srkit.health import findings
 from srkit.paths import home
 from srkit.profiles import Profile, find_profile, fit
@@ -28,7 +31,7 @@ from srkit.resident import ResidentPatches, fits
 from srkit.runs import Run, run_folder
 from srkit.steps import Learner, learning_rate
 from srkit.stopping import explained, stop_asked
-from srkit.weights_files import save_weights
+from srkit.weights_files import load_weights, save_weights
 
 
 class Interrupted(KeyboardInterrupt):
@@ -146,9 +149,18 @@ class Trainer:
                         self._tell("on_save")
                     self._tell("on_step")
                 if self.step == end and distributed.rank() == 0:
-                    save_weights(self.learner.ema, self.run.weights(phase.name))
+                    save_weights(self._kept(phase), self.run.weights(phase.name))
         if stop.is_set() and self.step < sum(phase.steps for phase in self.recipe.phases):
             raise Interrupted(self.how_to_go_on())
+
+    def _kept(self, phase: Phase) -> nn.Module:
+        """The running mean of the weights, after a second phase mixed with the first's where the recipe says so."""
+        ema, first = self.learner.ema, self.recipe.phases[0]
+        if self.recipe.alpha is None or phase is first:
+            return ema
+        before = deepcopy(ema)
+        load_weights(before, self.run.weights(first.name))
+        return interpolate(before, ema, self.recipe.alpha)
 
     def how_to_go_on(self) -> str:
         return f"stopped at step {self.step}, nothing is lost: go on with --resume (in Python, resume=True)."

@@ -183,6 +183,26 @@ def test_a_recipe_that_sharpens_does_so_after_the_network(tmp_path):
     torch.testing.assert_close(sharp.generator()(lr), sharpen(plain.generator()(lr), 0.5))
 
 
+def test_alpha_keeps_a_share_of_the_second_phase_and_the_rest_of_the_first(run, tmp_path):
+    mixed = train(replace(RECIPES["srgan"], alpha=0.75), TINY, runs=tmp_path)
+    pairs = zip(weights(run, "psnr").items(), weights(run, "gan").values(), strict=True)
+    expected = {name: (first + 3 * second) / 4 for (name, first), second in pairs if first.is_floating_point()}
+    kept = weights(mixed, "gan")
+    assert expected.keys() <= kept.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(kept[name], value, rtol=1e-5, atol=1e-7)
+    assert mixed.weights("psnr").read_bytes() == run.weights("psnr").read_bytes()
+    assert history(mixed).equals(history(run)), "training itself is the same"
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha"), [("srgan", 0.0), ("srgan", 1.5), ("srgan", float("nan")), ("srresnet", 0.5)]
+)
+def test_an_alpha_that_mixes_nothing_is_refused(name, alpha):
+    with pytest.raises(SrkitError, match=f"{name}: alpha {alpha} .* give a share above 0"):
+        replace(RECIPES[name], alpha=alpha)
+
+
 def test_another_scale_has_its_own_folder_and_network(tmp_path):
     run = train("srresnet", replace(TINY, psnr_steps=2), scale=3, runs=tmp_path)
     assert run.folder.name == "srresnet-smoke-s0-x3"
