@@ -7,6 +7,7 @@ Every process keeps the same weights and draws the same batch, takes its own par
 import atexit
 import os
 from collections.abc import Mapping
+from importlib import import_module
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,7 @@ def begin(batch: int, device: str | None = None) -> str | None:
     if gpus:
         torch.cuda.set_device(local)
     if not dist.is_initialized():  # what lies on the CPU goes by gloo, and so no GPU is waited for
+        import_module("torch.distributed.nn")  # imported later, its default arguments would hold the group to the end
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo")
         atexit.register(_leave)
     return f"cuda:{local}" if gpus else "cpu"
