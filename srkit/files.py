@@ -105,10 +105,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask, as any new file
+        rights = beside.stat().st_mode
     except OSError as error:
         raise CannotWrite(path.parent, error) from error
     try:
         yield beside
+        if beside.stat().st_mode != rights:  # safetensors writes a file that its owner alone may read
+            beside.chmod(rights)
         os.replace(beside, path)
     except SrkitError:
         raise

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from srkit.files import CannotWrite, SrkitError, expanded, locked, replacing
 from srkit.stopping import explained
+from srkit.weights_files import save_weights
 
 
 def test_the_longest_legal_name_can_be_written(tmp_path):
@@ -48,6 +49,12 @@ def test_a_new_file_has_the_rights_that_the_umask_leaves_and_the_umask_is_never_
         assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
     finally:
         real(before)
+
+
+def test_weights_are_for_all_who_may_read_the_folder(tmp_path):
+    (tmp_path / "new.txt").touch()  # what the umask leaves
+    save_weights(torch.nn.Conv2d(3, 3, 1), tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "new.txt").stat().st_mode
 
 
 def replacing_words(path):
