@@ -159,6 +159,13 @@ class Run:
                 return other
         return None
 
+    def known_before(self, how: dict[str, Any]) -> dict[str, Any]:
+        """What the record of a run that goes on has to keep: whose its first phase is, every device and precision."""
+        before, kept = self.config, {}
+        for name in ("device", "precision"):
+            kept[name] = ", ".join(dict.fromkeys([*before.get(name, how[name]).split(", "), how[name]]))
+        return kept | {name: before[name] for name in ("first_phase_from",) if name in before}
+
     def write_config(self, config: dict[str, Any]) -> None:
         write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
 

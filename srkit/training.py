@@ -99,9 +99,11 @@ def train(
         distributed.any_of(False)  # all have looked at what is there before one changes it
         learner = Learner(recipe, there.name, seed, profile.compile, accumulate, precision)
         if distributed.rank() == 0:
-            if not going_on:
-                run.clear()
             how = {"device": there.title, "precision": learner.precision, "accumulate": accumulate}
+            if going_on:
+                how |= run.known_before(how)
+            else:
+                run.clear()
             run.write_config(config | how)
             shared = None if going_on or force else run.share_first_phase(run.config)
             if shared:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from safetensors.torch import load_file, save_file
 
@@ -135,6 +136,17 @@ def save_halves(source: Path, target: Path) -> None:
         save_file({key: value.half() if value.is_floating_point() else value for key, value in whole.items()}, beside)
 
 
+def seconds(history: pd.DataFrame, phase: str) -> float:
+    """What training took to a phase's end. The clock of a phase whose first phase is another run's began anew."""
+    total = before = 0.0
+    for name, clock in history.groupby("phase", sort=False)["seconds"]:
+        total += clock.max() - (before if clock.min() > before else 0)
+        before = clock.max()
+        if name == phase:
+            break
+    return round(total, 1)
+
+
 def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str | None = None) -> Path:
     """Write a run's weights, in half precision, and their card into `folder`; returns the card.
 
@@ -144,11 +156,14 @@ def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str
     name = name or recipe["name"]
     path = folder / f"{name}-x{run.scale}-{phase}.safetensors"
     save_halves(run.weights(phase), path)
-    ends = run.history().query("phase == @phase")[["step", "seconds"]].max()
     card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
-    about = RECIPES[name].about if name in RECIPES else recipe["about"]
-    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe | {"name": name, "about": about}}
-    card |= {"steps": int(ends["step"]), "seconds": round(ends["seconds"], 1)} | facts
+    last = phase == run.phases[-1]
+    recipe = recipe | {"name": name} | ({} if last else {"alpha": None})
+    if name in RECIPES and not (last and recipe["about"] not in {each.about for each in RECIPES.values()}):
+        recipe["about"] = RECIPES[name].about  # but where the study says of its own what came of the last phase
+    card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe}
+    history = run.history()
+    card |= {"steps": int(history.query("phase == @phase")["step"].max()), "seconds": seconds(history, phase)} | facts
     write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return path.with_suffix(".json")
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 
 from srkit.data.sources import find_pictures
 from srkit.evaluation import evaluate
+from srkit.files import digest
 from srkit.images import write_image
+from srkit.pretrained import shipped
 from srkit.recipes import RECIPES
 from srkit.runs import Run
 from srkit.study import read_study, train_one
@@ -122,6 +125,16 @@ def test_a_run_is_kept_scored_once_and_boxed_with_its_card(command, folder):
         "srgan_light-x4-gan.safetensors",
     )
     assert other["sha256"] == card["sha256"]
+    own = kept.config["recipe"] | {"about": "half of it", "alpha": 0.5}
+    kept.write_config(kept.config | {"recipe": own})
+    for phase, name, about, alpha in (
+        ("gan", "srgan", "half of it", 0.5),
+        ("psnr", "srresnet", RECIPES["srresnet"].about, None),
+    ):
+        words = ["--run", NAME, "--phase", phase, "--licence", "mine", "--weights", folder / "weights", "--name", name]
+        assert command("box", *words).returncode == 0
+        card = json.loads((folder / "weights" / f"{name}-x4-{phase}.json").read_text())
+        assert (card["recipe"]["about"], card["recipe"]["alpha"]) == (about, alpha)
 
 
 def test_what_is_no_result_is_refused_in_one_sentence(command, folder):
@@ -142,3 +155,24 @@ def test_what_is_no_result_is_refused_in_one_sentence(command, folder):
         assert done.stderr.startswith("ship: ")
         assert says in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("clock", "psnr", "gan"),
+    [
+        ([2.0, 4.0, 5.0, 9.0], 4.0, 9.0),
+        ([2.0, 4.0, 1.0, 5.0], 4.0, 9.0),  # the second phase is another run's that took the first from there
+    ],
+)
+def test_a_cards_seconds_are_those_to_the_end_of_its_phase(project, clock, psnr, gan):
+    ship = runpy.run_path(str(project / "studies" / "ship.py"))
+    history = pd.DataFrame({"phase": ["psnr", "psnr", "gan", "gan"], "seconds": clock})
+    assert (ship["seconds"](history, "psnr"), ship["seconds"](history, "gan")) == (psnr, gan)
+
+
+def test_each_card_says_what_its_kept_run_took(project):
+    ship = runpy.run_path(str(project / "studies" / "ship.py"))
+    kept = {digest(path): path for path in (project / "studies" / "finished").glob("*/*/generator-*.safetensors")}
+    for card in shipped():
+        run = Run(kept[card["sha256"]].parent)
+        assert card["seconds"] == pytest.approx(ship["seconds"](run.history(), card["phase"]), abs=2), card["file"]

@@ -163,6 +163,17 @@ def test_the_second_phase_starts_from_a_first_that_another_recipe_trained(run, t
     assert "first_phase_from" not in other.config
 
 
+def test_a_run_that_goes_on_elsewhere_keeps_what_its_record_says_of_before(run, tmp_path):
+    train("srresnet", TINY, runs=tmp_path)
+    with pytest.raises(Interrupted):
+        train("srgan", TINY, runs=tmp_path, on_log=stop_at(10))
+    left = Run(tmp_path / "srgan-smoke-s0")
+    left.write_config(left.config | {"device": "NVIDIA Described", "precision": "fp16"})
+    assert_same_run(run, train("srgan", TINY, runs=tmp_path, resume=True))
+    known = {"first_phase_from": "srresnet-smoke-s0", "device": "NVIDIA Described, cpu", "precision": "fp16, fp32"}
+    assert left.config.items() >= known.items()
+
+
 @pytest.mark.parametrize("how", [{"precision": "bf16"}, {"accumulate": 2}])
 def test_a_first_phase_of_another_precision_or_other_pieces_is_not_taken(tmp_path, how):
     """The run's record says how it was trained, and would be wrong."""
