@@ -22,7 +22,7 @@ help:
 	@echo 'make mutants  does any test see a formula that is wrong? Hours; stopped, it goes on; ROOM=health takes one module'
 	@echo 'make lab      JupyterLab on the notebooks'
 	@echo 'make app      notebook 07 as a web page for a class; PORT=8866 HOST=127.0.0.1 SESSIONS=4 RUNS=FOLDER'
-	@echo 'make site     the course as a web site, in build/site, from the notebooks as make course ran them'
+	@echo 'make site     the course as a web site, in build/site, with the notebooks run, again where they or srkit changed'
 	@echo 'make bench    speed against plain PyTorch on this machine'
 	@echo 'make gpu      what only a GPU can show, each part within its own time; PARTS="cuda bench", see tests/on_a_gpu.py'
 	@echo 'PYTHON=python3.12 chooses the Python that makes .venv (3.11 or newer).'
@@ -97,5 +97,8 @@ gpu: setup
 site: setup
 	@cd $(root) && { .venv/bin/python -c 'import myst_nb, furo, latex2mathml, nbgrader' 2>/dev/null || \
 	  PIP_FIND_LINKS=.venv/no-links .venv/bin/python -m pip install --disable-pip-version-check -e '.[site]'; } && \
-	{ [ -e runs/course-smoke/07_playground.ipynb ] || .venv/bin/python -P -m srkit course; } && \
+	{ ran=$$(ls -t runs/course-smoke/[0-9]*.ipynb 2>/dev/null | tail -n 1) && \
+	  [ "$$(ls runs/course-smoke/[0-9]*.ipynb 2>/dev/null | wc -l)" -eq "$$(ls notebooks/[0-9]*.ipynb | wc -l)" ] && \
+	  [ -z "$$(find notebooks/[0-9]*.ipynb srkit -type f -newer "$$ran" ! -name '*.pyc')" ] || \
+	  .venv/bin/python -P -m srkit course; } && \
 	exec env SRKIT_TRY_IT=1 .venv/bin/python -m sphinx -W --keep-going -E -b html docs build/site

@@ -84,8 +84,6 @@ def sliders() -> None:
     from srkit.pretrained import load
 
     target = Path(__file__).parent / "_static" / "slider.html"
-    if target.exists():
-        return
     hr = read_image(find_photographs("starter").valid[0])
     hr = crop_at(hr, busiest(hr, 256, step=4), 256)
     lr = lr_of(hr, 4)
