@@ -159,11 +159,16 @@ class Run:
                 return other
         return None
 
-    def known_before(self, how: dict[str, Any]) -> dict[str, Any]:
-        """What the record of a run that goes on has to keep: whose its first phase is, every device and precision."""
-        before, kept = self.config, {}
-        for name in ("device", "precision"):
-            kept[name] = ", ".join(dict.fromkeys([*before.get(name, how[name]).split(", "), how[name]]))
+    def known_before(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What the record of a run that goes on has to keep: whose its first phase is; every device and version."""
+        before = self.config
+
+        def each(theirs: str, mine: str) -> str:
+            return ", ".join(dict.fromkeys([*theirs.split(", "), mine]))
+
+        kept = {name: each(before.get(name, config[name]), config[name]) for name in ("device", "precision")}
+        past = before.get("versions", {})
+        kept["versions"] = {name: each(past.get(name, mine), mine) for name, mine in config["versions"].items()}
         return kept | {name: before[name] for name in ("first_phase_from",) if name in before}
 
     def write_config(self, config: dict[str, Any]) -> None:

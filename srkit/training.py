@@ -99,12 +99,12 @@ def train(
         distributed.any_of(False)  # all have looked at what is there before one changes it
         learner = Learner(recipe, there.name, seed, profile.compile, accumulate, precision)
         if distributed.rank() == 0:
-            how = {"device": there.title, "precision": learner.precision, "accumulate": accumulate}
+            config |= {"device": there.title, "precision": learner.precision, "accumulate": accumulate}
             if going_on:
-                how |= run.known_before(how)
+                config |= run.known_before(config)
             else:
                 run.clear()
-            run.write_config(config | how)
+            run.write_config(config)
             shared = None if going_on or force else run.share_first_phase(run.config)
             if shared:
                 run.write_config(run.config | {"first_phase_from": shared.folder.name})

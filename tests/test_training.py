@@ -168,10 +168,13 @@ def test_a_run_that_goes_on_elsewhere_keeps_what_its_record_says_of_before(run, 
     with pytest.raises(Interrupted):
         train("srgan", TINY, runs=tmp_path, on_log=stop_at(10))
     left = Run(tmp_path / "srgan-smoke-s0")
-    left.write_config(left.config | {"device": "NVIDIA Described", "precision": "fp16"})
+    now = left.config["versions"]
+    before = {"device": "NVIDIA Described", "precision": "fp16", "versions": now | {"torch": "2.0.0"}}
+    left.write_config(left.config | before)
     assert_same_run(run, train("srgan", TINY, runs=tmp_path, resume=True))
     known = {"first_phase_from": "srresnet-smoke-s0", "device": "NVIDIA Described, cpu", "precision": "fp16, fp32"}
     assert left.config.items() >= known.items()
+    assert left.config["versions"] == now | {"torch": f"2.0.0, {now['torch']}"}
 
 
 @pytest.mark.parametrize("how", [{"precision": "bf16"}, {"accumulate": 2}])
