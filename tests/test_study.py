@@ -34,7 +34,7 @@ from srkit.study import read_study, train_one, work
 from srkit.study.figures import draw_crops, draw_curves, draw_losses, draw_plane, groups, losses_by_epoch
 from srkit.study.record import by_term, collect, read_record, thinned
 from srkit.study.report import redraw, system_page, write_pages
-from srkit.study.scores import is_scored, task
+from srkit.study.scores import first_trained_by, is_scored, score_one, task
 from srkit.study.tables import common_table, compared, means, overview, own_table, unlike, write_tables
 from srkit.study.variants import vary
 from srkit.study.work import claim, share, startable, status, submit_study
@@ -102,8 +102,6 @@ def written(folder: Path, text: str = TINY) -> Path:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The tiny study, all of it trained and scored in this process, and its record."""
-    from srkit.study.scores import score_one
-
     folder = tmp_path_factory.mktemp("study")
     said = TINY + 'found = "Its noise is smoothed away."\n' + VARIANT % HINGE
     study = read_study(written(folder, said))
@@ -412,6 +410,29 @@ def test_a_copied_run_whose_scores_come_before_its_weights_is_scored_and_one_tra
         for path in run.folder.iterdir():
             os.utime(path, times=(1e9, 1e9 - seconds * path.name.startswith("scores")))
         assert is_scored(planned, run) == scored
+
+
+def test_a_first_phase_that_is_no_longer_where_it_was_taken_from_is_scored_with_the_run_that_has_it(done, tmp_path):
+    study, folder, record = done
+    runs = shutil.copytree(folder / "runs", tmp_path / "runs")
+    planned = {each.folder: each for each in study.runs()}
+    one, other = Run(runs / "srresnet-tiny-s0"), Run(runs / "gan-tiny-s0")
+    holders = lambda: [first_trained_by(planned[run.folder.name], run) for run in (one, other)]  # noqa: E731
+    assert [each.folder for each in holders()] == [one.folder, one.folder]
+    taken = one.config
+    one.write_config(taken | {"first_phase_from": "gan-tiny-s0"})
+    assert holders() == [one, other], "each from the other, after one was trained anew"
+    one.write_config(taken)
+    weights = one.weights("psnr").read_bytes()
+    one.weights("psnr").write_bytes(weights[:-1] + b"?")
+    assert holders() == [one, other], "the other was trained anew, and has other weights"
+    one.weights("psnr").write_bytes(weights)
+
+    other.write_config(other.config | {"first_phase_from": "of-another-study-s0"})
+    assert not is_scored(planned["gan-tiny-s0"], other)
+    score_one(planned["gan-tiny-s0"], runs)
+    rows = [each.scores.query("system == 'gan'") for each in (record, collect(study, runs, tmp_path / "figures"))]
+    pd.testing.assert_frame_equal(*(each.reset_index(drop=True) for each in rows))
 
 
 def test_the_record_holds_each_systems_scores_on_the_common_and_on_its_own_task(done):

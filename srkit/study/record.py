@@ -26,7 +26,7 @@ from srkit.metrics import lpips_judge
 from srkit.runs import Run
 from srkit.score_table import score_log
 from srkit.study.plan import Planned, Study
-from srkit.study.scores import COMMON, FILES, OWN, protocols, task
+from srkit.study.scores import COMMON, FILES, OWN, first_trained_by, protocols, task
 from srkit.study.variants import known
 from srkit.study.work import finished
 
@@ -81,8 +81,8 @@ def collect(study: Study, runs: Path, folder: Path) -> Record:
     if not study.tests:
         raise SrkitError(f"{study.file.name} names no test sets: write tests = [...] below [study].")
     done = {planned.folder: planned for planned in study.runs() if finished(planned, runs)}
-    firsts = {name: Run(runs / name).config.get("first_phase_from") for name in done}  # who trained it, if another did
-    done = [planned for name, planned in done.items() if firsts[name] in {None, *done}]
+    firsts = {name: first_trained_by(planned, Run(runs / name)).folder.name for name, planned in done.items()}
+    done = [planned for name, planned in done.items() if firsts[name] in done]  # who has no first scores yet waits
     if not done:
         raise SrkitError(f"nothing of {study.name} is done yet: srkit study run {study.file} begins or goes on.")
     order = {entry.name: place for place, entry in enumerate(study.entries)}
@@ -141,10 +141,8 @@ def thinned(history: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(done: list[Planned], runs: Path) -> Iterable[pd.DataFrame]:
     for planned in done:
-        run = source = Run(runs / planned.folder)
-        while source.done and (other := source.config.get("first_phase_from")):
-            source = Run(runs / other)
-        first, rest = run.phases[:1], run.phases[1:]
+        run = Run(runs / planned.folder)
+        source, first, rest = first_trained_by(planned, run), run.phases[:1], run.phases[1:]
         for protocol, degradation in protocols(planned.recipe.degradation).items():
             for holder, phases in ((source, first), (run, rest)):
                 if (holder.folder / FILES[protocol]).exists():

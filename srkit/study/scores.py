@@ -1,6 +1,7 @@
 """Scores of a study's runs: on the degradation that each was trained for, and all on the bicubic one of the papers."""
 
 import hashlib
+from filecmp import cmp
 from functools import cache
 from pathlib import Path
 
@@ -39,23 +40,38 @@ def task(scale: int, degradation: object) -> str:
 def score_one(planned: Planned, runs_folder: Path | str, device: str | None = None) -> None:
     """Score each phase of a finished run on the study's test pictures, into scores.csv and scores-own.csv beside it.
 
-    Rows have the phase as their method. A first phase that was taken from another run is scored there. What is scored
-    already is not done again.
+    Rows have the phase as their method. A first phase that was taken from another of the study's runs is scored there.
+    What is scored already is not done again.
     """
     run = Run(expanded(runs_folder) / planned.folder)
     if is_scored(planned, run):
         return
     lpips = lpips_judge(device or "cpu")
-    networks = {phase: run.generator(phase).to(device or "cpu") for phase in _own_phases(run)}
+    networks = {phase: run.generator(phase).to(device or "cpu") for phase in _own_phases(planned, run)}
     for protocol, degradation in protocols(planned.recipe.degradation).items():
         how = {"lpips": lpips, "csv": run.folder / FILES[protocol], "degradation": degradation}
         for name, pictures in planned.study.test_pictures().items():
             evaluate(networks, pictures, run.scale, set_name=name, **how)
 
 
-def _own_phases(run: Run) -> list[str]:
-    """The phases that this run trained itself."""
-    return run.phases[1:] if "first_phase_from" in run.config else run.phases
+def first_trained_by(planned: Planned, run: Run) -> Run:
+    """The study's run that trained a run's first phase: itself, or the one it is from that still has it."""
+    first, theirs = run.phases[0], {each.folder for each in planned.study.runs()}
+    found, seen = run, {run.folder.name}
+    while (other := found.config.get("first_phase_from")) in theirs:
+        source = Run(run.folder.parent / other)
+        if not source.weights(first).exists() or not cmp(source.weights(first), run.weights(first), shallow=False):
+            break
+        if other in seen:  # each has the other's, after one was trained anew
+            return run
+        seen.add(other)
+        found = source
+    return found
+
+
+def _own_phases(planned: Planned, run: Run) -> list[str]:
+    """The phases that are scored as this run's."""
+    return run.phases if first_trained_by(planned, run) is run else run.phases[1:]
 
 
 def is_scored(planned: Planned, run: Run) -> bool:
@@ -64,7 +80,7 @@ def is_scored(planned: Planned, run: Run) -> bool:
     Of a set that is not at hand, any scores will do.
     """
     counts = {name: _pictures(place) for name, place in planned.study.test_places.items()}
-    wanted = {(name, phase): count for name, count in counts.items() for phase in _own_phases(run)}
+    wanted = {(name, phase): count for name, count in counts.items() for phase in _own_phases(planned, run)}
     newest = max(run.weights(phase).stat().st_mtime for phase in run.phases)
     for protocol in protocols(planned.recipe.degradation) if wanted else ():
         path = run.folder / FILES[protocol]
