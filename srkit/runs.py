@@ -169,7 +169,9 @@ class Run:
         kept = {name: each(before.get(name, config[name]), config[name]) for name in ("device", "precision")}
         past = before.get("versions", {})
         kept["versions"] = {name: each(past.get(name, mine), mine) for name, mine in config["versions"].items()}
-        return kept | {name: before[name] for name in ("first_phase_from",) if name in before}
+        if "first_phase_from" in before:
+            kept["first_phase_from"] = before["first_phase_from"]
+        return kept
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")

@@ -137,14 +137,10 @@ def save_halves(source: Path, target: Path) -> None:
 
 
 def seconds(history: pd.DataFrame, phase: str) -> float:
-    """What training took to a phase's end. The clock of a phase whose first phase is another run's began anew."""
-    total = before = 0.0
-    for name, clock in history.groupby("phase", sort=False)["seconds"]:
-        total += clock.max() - (before if clock.min() > before else 0)
-        before = clock.max()
-        if name == phase:
-            break
-    return round(total, 1)
+    """What training took to a phase's end. The clock begins anew after a first phase that was trained elsewhere."""
+    clock = history["seconds"][: history.index[history["phase"] == phase][-1] + 1]
+    spent = clock.diff().fillna(clock)
+    return round(spent.where(spent >= 0, clock).sum(), 1)
 
 
 def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str | None = None) -> Path:
@@ -159,8 +155,9 @@ def ship(run: Run, phase: str, facts: dict[str, object], folder: Path, name: str
     card = {"file": path.name, "sha256": digest(path), "scale": run.scale, "phase": phase}
     last = phase == run.phases[-1]
     recipe = recipe | {"name": name} | ({} if last else {"alpha": None})
-    if name in RECIPES and not (last and recipe["about"] not in {each.about for each in RECIPES.values()}):
-        recipe["about"] = RECIPES[name].about  # but where the study says of its own what came of the last phase
+    said = last and recipe["about"] not in {each.about for each in RECIPES.values()}  # by the study, of the last phase
+    if name in RECIPES and not said:
+        recipe["about"] = RECIPES[name].about
     card |= {part: run.config.get(part) for part in KEPT} | {"recipe": recipe}
     history = run.history()
     card |= {"steps": int(history.query("phase == @phase")["step"].max()), "seconds": seconds(history, phase)} | facts
