@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from srkit.study.record import read_record
+from srkit.study.report import system_page
+
 # conda-forge's names where they are not PyPI's.
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-client": "jupyter_client"}
 CONDA |= {"jupyter-server": "jupyter_server"}
@@ -195,6 +198,15 @@ def test_the_readmes_first_table_is_the_studys(project):
     page, kept = (project / name for name in ("README.md", "figures/systems/overview.md"))
     table = page.read_text().partition("<!-- systems -->\n")[2].partition("<!-- end of systems -->")[0]
     assert table == kept.read_text(), "python studies/ship.py readme studies/systems.toml"
+
+
+@pytest.mark.parametrize("name", ["systems", "choices"])
+def test_each_systems_page_says_what_the_studys_record_says(project, name):
+    record = read_record(project / "figures" / name)
+    pages = sorted((record.folder / "pages").glob("*.md"))
+    assert pages
+    for page in pages:
+        assert page.read_text() == system_page(record, page.stem), f"srkit study figures studies/{name}.toml"
 
 
 def test_the_systems_of_a_task_stand_together_below_its_bicubic(project):

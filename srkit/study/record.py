@@ -69,7 +69,9 @@ def read_record(folder: Path | str) -> Record:
     folder = expanded(folder)
     try:
         study = json.loads((folder / "study.json").read_text())
-        _ = [run["loss_weights"] for run in study["runs"]]  # an older srkit kept none
+        for run in study["runs"]:
+            _ = run["loss_weights"]  # an older srkit kept none, and no alpha
+            run["recipe"].setdefault("alpha", None)
         scores = CsvLog(folder / "scores.csv", COLUMNS, ["system", "phase", "task", "set", "image"]).read()
         return Record(folder, study, scores, pd.read_csv(folder / "histories.csv", dtype={"system": str}))
     except (OSError, ValueError, KeyError) as error:
